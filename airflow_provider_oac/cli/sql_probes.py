@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from airflow_provider_oac.client.sql.framing import PATH, events
-from airflow_provider_oac.client.sql.session import PROTOCOL
+from airflow_provider_oac.client.sql.session import PATH, PROTOCOL, events
 from airflow_provider_oac.exceptions import OACError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -98,25 +98,21 @@ class Api:
             result = call.read(response)
         except OACResponseError as problem:
             raise OACResponseError(
-                f"Could not {call.what}: the answer is not the one that the REST API "
-                f"documents. {problem} Check that the Connection's host is an OAC instance and no proxy or sign-in "
-                "page answers in its place."
+                f"Could not {call.what}: the response does not fit the REST API. {problem} Likely cause: a proxy or a "
+                "sign-in page answers in place of OAC. Next step: check the Connection's host."
             ) from None
         if call.item:
             self.on_read(call.item)
         return result
 
-    async def stream(
-        self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]], headers: Mapping[str, str] = {}
-    ) -> T:
-        """Make a call once, and read its large response piece by piece.
+    async def stream(self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]]) -> T:
+        """Make a call once, and read its large, uncompressed response piece by piece.
 
         A 401 that refuses the token leads to one renewal and one replay. There is no other retry, because ``use`` may
         already have received a part of the body.
 
         :param call: the call. Its ``read`` is not used.
         :param use: reads a successful response; its return value is the result.
-        :param headers: further headers of the request.
         :raises OACApiError: if OAC answers with an error.
         :raises OACTransportError: if no response came, or it ended before it was complete.
         :raises OACAuthError: if no token can be obtained.
@@ -125,13 +121,15 @@ class Api:
         while True:
             token = await self.session.token(self.io)
             request = call.request(self.address, token)
-            async with self.io.open(replace(request, headers={**request.headers, **headers})) as answer:
-                if 200 <= answer.status < 300:
-                    result = await use(answer)
+            # The announced length of a compressed body would not match the size of the file.
+            headers = {**request.headers, "Accept-Encoding": "identity"}
+            async with self.io.open(replace(request, headers=headers)) as stream:
+                if 200 <= stream.status < 300:
+                    result = await use(stream)
                     if call.item:
                         self.on_read(call.item)
                     return result
-                response = await answer.read()
+                response = await stream.read()
             if replayed or not refuses_token(response):
                 raise api_error(call, response, self.now(), _text_of(token))
             self.session.discard(token)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -103,40 +102,35 @@ def segment(value: str) -> str:
     :raises OACConfigurationError: if the value is not text, or if it is empty or made of dots: HTTP libraries resolve
         those to the path of another operation.
     """
-    if not isinstance(value, str):
-        raise OACConfigurationError(
-            f"An id for OAC is of the type {type(value).__name__}, and not text. Check where it comes from: of a "
-            "task's result, give the member that is the id, such as backup.output['work_request_id']."
-        )
-    if value in ("", ".", ".."):
-        raise OACConfigurationError(
-            f"An id for OAC is {value!r}, which names nothing. Check where it comes from: an empty XCom or template?"
-        )
     try:
-        return quote(value, safe="")
+        encoded = quote(value, safe="") if isinstance(value, str) and value not in ("", ".", "..") else ""
     except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        encoded = ""
+    if not encoded:
+        shown = repr(value) if isinstance(value, str) else f"of the type {type(value).__name__}"
         raise OACConfigurationError(
-            f"An id for OAC is {value!r}, which is not Unicode text: it holds half of a surrogate pair. Check where it "
-            "comes from."
-        ) from None
+            f"An id for OAC must be a text that names something, but it is {shown}. Next step: check where it comes "
+            "from; of a task's result, pass the member that is the id, such as backup.output['work_request_id']."
+        )
+    return encoded
 
 
-def multipart(parts: Mapping[str, str | bytes], boundary: str | None = None) -> tuple[bytes, str]:
+def multipart(parts: Mapping[str, str | bytes]) -> tuple[bytes, str]:
     """Build a body of the type ``multipart/form-data`` (RFC 7578).
 
     Each part is text/plain, the form in which OAC takes a connection's JSON and wallet (observed).
 
     :param parts: name and content of each part.
-    :param boundary: separator of the parts; by default a random one.
     :returns: the body, and its content type.
     """
-    mark = boundary or secrets.token_hex(16)
-    body = b""
-    for name, content in parts.items():
-        file = f'; filename="{name}"' if isinstance(content, bytes) else ""
-        head = f'--{mark}\r\nContent-Disposition: form-data; name="{name}"{file}\r\nContent-Type: text/plain\r\n\r\n'
-        body += head.encode() + (content if isinstance(content, bytes) else content.encode()) + b"\r\n"
-    return body + f"--{mark}--\r\n".encode(), f"multipart/form-data; boundary={mark}"
+    # Parsing a DAG must not load it.
+    from urllib3 import encode_multipart_formdata
+
+    form: dict[str, Any] = {}
+    for name, part in parts.items():
+        form[name] = (name if isinstance(part, bytes) else None, part, "text/plain")
+    return encode_multipart_formdata(form)
 
 
 def nothing(_response: Response) -> None:
@@ -158,7 +152,7 @@ def as_object(value: Any, what: str) -> dict[str, Any]:
     :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, dict):
-        raise OACResponseError(f"{what} should be a JSON object, {type(value).__name__} came.")
+        raise OACResponseError(f"{what} should be a JSON object, but it is {type(value).__name__}.")
     return value
 
 
@@ -169,7 +163,7 @@ def as_array(value: Any, what: str) -> list[Any]:
     :raises OACResponseError: if it is anything else.
     """
     if not isinstance(value, list):
-        raise OACResponseError(f"{what} should be a JSON array, {type(value).__name__} came.")
+        raise OACResponseError(f"{what} should be a JSON array, but it is {type(value).__name__}.")
     return value
 
 
@@ -187,7 +181,5 @@ def text_member(body: Mapping[str, Any], name: str, what: str) -> str:
     """
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise OACResponseError(
-            f"{what} without a usable {name!r} came from OAC; its members are: {member_names(body)}."
-        )
+        raise OACResponseError(f"{what} from OAC has no usable {name!r}; its members are: {member_names(body)}.")
     return value

@@ -32,7 +32,7 @@ _REFUSED_ELSEWHERE = (
     "Check whether this machine is allowed to reach the Connection's host.",
 )
 
-_PAUSED = ("the instance is paused", "Start it in the console of OCI, or wait until its schedule does, then try again.")
+_PAUSED = ("the instance is paused", "Start it in the OCI console, or wait until its schedule does, then try again.")
 
 
 def passing(error: OACError) -> bool:
@@ -75,12 +75,9 @@ def api_error(call: Call[Any], response: Response, now: float, sent: Iterable[st
     if response.status == 404:
         next_step += _other_form_of_path(call.path)
     came = f"HTTP {response.status}" + (f", {code}" if code else "") + (f": {detail.rstrip('.')}" if detail else "")
-    message = (
-        f"Could not {call.what}: OAC answered {came}"
-        f"{f' (request id {request_id})' if request_id else ''}. Likely cause: {cause}. Next step: {next_step}"
-    )
+    came += f" (request id {request_id})" if request_id else ""
     return OACApiError(
-        message,
+        f"Could not {call.what}: OAC answered {came}. Likely cause: {cause}. Next step: {next_step}",
         status=response.status,
         code=code,
         detail=detail,
@@ -112,6 +109,16 @@ def _code_and_detail(body: dict[str, Any], response: Response, secrets: Iterable
     return quoted(code, secrets), quoted(detail, secrets)
 
 
+_NO_USER = (
+    "the token carries no user, which OAC does not accept",
+    "Use a grant that acts as a user: jwt_assertion (default) or password.",
+)
+_NO_INDEX = ("OAC builds its search index, as it does after it was created or restored", "Try again in a few minutes.")
+_INTERNAL = (
+    "an internal error in OAC or in a server in front of it",
+    "Try again later. If the error persists, send Oracle Support the time and the request id.",
+)
+_UNKNOWN = ("unknown", "Read OAC's message, or send Oracle Support the time and the request id.")
 # Cause and next step by HTTP status.
 _KNOWN = {
     400: ("OAC refused the request as malformed", "Read OAC's message and correct the named argument."),
@@ -136,30 +143,15 @@ def _explain(
     if status == 401:
         return _explain_unauthorized(response, body, detail, secrets)
     if without_user(response):
-        return (
-            "the token carries no user, which OAC does not accept",
-            "Use a grant that acts as a user: jwt_assertion (default) or password.",
-        )
+        return _NO_USER
     if status == 503 and code == "SearchIndexNotReady":
-        return (
-            "the instance is building its search index, as it does after it was created or restored",
-            "Try again in a few minutes.",
-        )
+        return _NO_INDEX
     if 300 <= status < 400:
         # The query is dropped, because it may contain anything.
         location = quoted(response.headers.get("location", "").partition("?")[0], secrets, 200)
-        return (
-            f"the address redirects to {location or 'an unknown location'}; redirects are never followed",
-            "Set the Connection's host to the address of the OAC instance, without a path.",
-        )
-    if status in _KNOWN:
-        return _KNOWN[status]
-    if status >= 500:
-        return (
-            "an internal error in OAC or in a server in front of it",
-            "Try again later. If the error persists, send Oracle Support the time and the request id.",
-        )
-    return ("unknown", "Read OAC's message, or send Oracle Support the time and the request id.")
+        cause = f"the address redirects to {location or 'an unknown location'}; redirects are never followed"
+        return cause, "Set the Connection's host to the address of the OAC instance, without a path."
+    return _KNOWN.get(status, _INTERNAL if status >= 500 else _UNKNOWN)
 
 
 def _other_form_of_path(path: str) -> str:
@@ -170,9 +162,9 @@ def _other_form_of_path(path: str) -> str:
     for part in path.split("/"):
         plain = visible(plain_id(part) or "")
         if plain.startswith("/@Catalog/"):
-            return f" The given path is '{plain}'; the type must match the item."
+            return f" The path is '{plain}'; the type must match the item."
         if plain.startswith("/"):
-            return f" The given path is '{plain}', but paths in catalog lists begin with /@Catalog/."
+            return f" The path is '{plain}', but paths in catalog lists begin with /@Catalog/."
     return ""
 
 
@@ -188,14 +180,14 @@ def _explain_unauthorized(
     response: Response, body: dict[str, Any], detail: str | None, secrets: Iterable[str]
 ) -> tuple[str, str]:
     if _lacks_role(response, body):
+        user = quoted(body["user"], secrets, 200)
         return (
-            f"the user {quoted(body['user'], secrets, 200)} is signed in but lacks the application role that this "
-            "operation needs",
+            f"the user {user} is signed in but lacks the application role that this operation needs",
             "Grant the user the role in OAC, Console, Users and Roles: BI Service Administrator for snapshots and "
             "system settings, DV Content Author for the catalog.",
         )
-    said = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
-    challenge = " ".join(str(text) for text in said if text).lower()
+    texts = (response.headers.get("www-authenticate"), body.get("error"), body.get("code"), detail)
+    challenge = " ".join(str(text) for text in texts if text).lower()
     # OAC answers a token for another application this way (observed).
     if "audience" in challenge or "invalid_session" in challenge:
         return (
@@ -204,6 +196,5 @@ def _explain_unauthorized(
         )
     return (
         "OAC rejects the token, even a new one",
-        "Check that the scope belongs to this instance, that the user is active, and that this machine's clock is "
-        "correct.",
+        "Check the scope, that the user is active, and this machine's clock.",
     )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from contextlib import suppress
 
 from airflow_provider_oac.exceptions import OACConfigurationError
 
@@ -25,18 +26,16 @@ CONNECTIONS = "connections"
 DATAFLOWS = "dataflows"
 MODELS = "models"
 SEQUENCES = "sequences"
-SUBJECT_AREAS = "subjectAreas"
 ANALYSIS = "analysis"
 REPORTS = "reports"
 DASHBOARDS = "dashboards"
-DASHBOARD_PAGES = "dashboardpages"
 DASHBOARD_FOLDERS = "dashboardfolders"
 DASHBOARD_GROUP_FOLDERS = "dashboardgroupfolders"
 SCRIPTS = "scripts"
 # Documented. OAC may add others, so calls also accept types that are missing here.
 TYPES = (
-    WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, SUBJECT_AREAS, ANALYSIS, REPORTS,
-    DASHBOARDS, DASHBOARD_PAGES, DASHBOARD_FOLDERS, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
+    WORKBOOKS, FOLDERS, DATASETS, CONNECTIONS, DATAFLOWS, MODELS, SEQUENCES, "subjectAreas", ANALYSIS, REPORTS,
+    DASHBOARDS, "dashboardpages", DASHBOARD_FOLDERS, DASHBOARD_GROUP_FOLDERS, SCRIPTS,
 )  # fmt: skip
 
 CATALOG_ROOT = "/@Catalog"
@@ -53,20 +52,15 @@ def catalog_id(plain: str) -> str:
     :param plain: a path, such as ``/@Catalog/shared/Sales``; or a pair, such as ``'jane'.'Sales Data'``.
     :raises OACConfigurationError: if it is neither, such as an id that is already encoded.
     """
-    if not is_plain(plain):
-        hint = f"An id that a list returned is encoded already and is passed on as it is: {plain!r} looks like one. "
-        raise OACConfigurationError(
-            f"{plain!r} is no plain id of a catalog item: a path begins with '/', and a pair has the form "
-            f"'owner'.'name' with its quotes. {hint if _ENCODED.fullmatch(plain) else ''}"
-            "Check where it comes from: an empty XCom or template?"
-        )
-    try:
-        return encoded(plain)
-    except UnicodeEncodeError as problem:
-        raise OACConfigurationError(
-            f"{plain!r} is not Unicode text: character {problem.start} is half of a surrogate pair. Check where it "
-            "comes from."
-        ) from None
+    # Half of a surrogate pair cannot be encoded.
+    with suppress(UnicodeEncodeError):
+        if is_plain(plain):
+            return encoded(plain)
+    looks_encoded = " It looks encoded: pass ids from a list unchanged." if _ENCODED.fullmatch(plain) else ""
+    raise OACConfigurationError(
+        f"{plain!r} is no plain id of a catalog item: a path begins with '/', a pair has the form 'owner'.'name' with "
+        f"its quotes, and both are Unicode text.{looks_encoded} Check where it comes from: an empty XCom or template?"
+    )
 
 
 def is_plain(text: str) -> bool:
@@ -148,7 +142,7 @@ def item_id(*, item_id: str | None = None, path: str | None = None, what: str = 
     """
     if bool(item_id) == bool(path):
         raise OACConfigurationError(
-            f"Give either the id of {what} as lists return it, or its path, not {item_id!r} and {path!r}. If one comes "
-            "from a template: what does that render to?"
+            f"Give either the id of {what} as lists return it, or its path, not {item_id!r} and {path!r}. Next step: "
+            "if one is a template, check what it renders to."
         )
     return item_id or catalog_id(str(path))

@@ -118,8 +118,8 @@ class Model:
         """
         name = type(self).__name__
         raise OACConfigurationError(
-            f"A task cannot return {name} of airflow_provider_oac: the task that reads it from XCom would fail. Return "
-            "its to_dict(), for a list [item.to_dict() for item in items], or what you need of it, such as item.id."
+            f"A task cannot return {name} of airflow_provider_oac: another task could not read it from XCom. Next "
+            "step: return its to_dict(), [item.to_dict() for item in items] for a list, or a member such as item.id."
         )
 
 
@@ -143,8 +143,8 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _members(value)
     raise OACConfigurationError(
-        f"The result is {type(value).__name__}, which neither XCom nor a file of JSON lines can hold. Let destination "
-        "name a file for the answer as it is, or let result_filter make JSON of it."
+        f"The result is of the type {type(value).__name__}, which neither XCom nor a JSON file can hold. Next step: "
+        "set destination to store the response as a file, or convert the result to JSON with result_filter."
     )
 
 

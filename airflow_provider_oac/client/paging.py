@@ -161,12 +161,11 @@ async def fetched(api: Api, call: Call[T], plan: PagePlan = PagePlan()) -> T:
             pause = min(max(error.retry_after or _INDEX_PAUSE, 1.0), _LONGEST_INDEX_PAUSE)
             if api.now() + pause > give_up:
                 raise OACWaitTimeoutError(
-                    f"The search index of OAC is not ready after {plan.index_patience:.0f} s, so nothing can be "
-                    "listed. OAC builds it after an instance was created or restored. Run the task again later. OAC "
-                    f"said: {error}"
+                    f"Could not {call.doing}: OAC's search index is not ready after {plan.index_patience:.0f} s. OAC "
+                    f"builds it after an instance was created or restored. Next step: try again later. {error}"
                 ) from error
             if not reported:
-                api.report(f"OAC builds its search index, as it does after a restore; waiting for it to {call.doing}.")
+                api.report(f"Waiting to {call.doing}: OAC builds its search index, as it does after a restore.")
                 reported = True
             await api.sleep(pause)
 
@@ -199,11 +198,11 @@ class _Progress(Generic[T]):
         self._items += len(page.items)
         self._names_next |= page.more
         if None not in (page.count, self._count) and page.count != self._count:
-            self._say("The list changed while it was read: items may be missing or come twice.")
+            self._say("The list changed while it was read: items may be missing or appear twice.")
         self._count = self._count if page.count is None else page.count
         # Without ids, which ``fields`` may leave out, two different pages may look equal.
-        told_apart = any(getattr(item, "id", True) for item in page.items)
-        self._refuse_circles(page, number, again and told_apart)
+        distinct = any(getattr(item, "id", True) for item in page.items)
+        self._refuse_circles(page, number, again and distinct)
         self._check_limit(page)
         if self._count is None and not self._names_next:
             # No response has had paging headers. A server that does not page returns the same page again.
@@ -214,28 +213,28 @@ class _Progress(Generic[T]):
 
     def _refuse_circles(self, page: Page[T], number: int, again: bool) -> None:
         if page.number not in (None, number):
-            what = f"page {number} was asked for and page {page.number} came"
+            what = f"page {page.number} came instead of page {number}"
         elif max(number, self._count or 0) > _MOST_PAGES:
-            what = f"there are more than {_MOST_PAGES} pages"
+            what = f"it has more than {_MOST_PAGES} pages"
         elif again and (self._count is not None or self._names_next):
-            what = f"page {number} is the one before it once more"
+            what = f"page {number} repeats the page before it"
         else:
             return
         raise OACResponseError(
-            f"A list of OAC does not end as it should: {what}. It was given up, since items may be missing. Try again; "
-            "if it stays, list by type or by folder, and report it to the provider's authors."
+            f"Could not read a list of OAC to its end: {what}. Next step: try again. If the error persists, list by "
+            "type or by folder, and report it to the provider's authors."
         )
 
     def _check_limit(self, page: Page[T]) -> None:
         if max(self._items, page.total or 0) < LONGEST_LIST:
             return
-        what = (
-            f"OAC lists at most {LONGEST_LIST} items (documented), and this list has reached the limit: what lies "
-            "beyond it is missing. List by type, by folder, or with a narrower search."
+        problem = (
+            f"The list reached OAC's limit of {LONGEST_LIST} items (documented); further items are missing. Next step: "
+            "list by type, by folder, or with a narrower search."
         )
         if not self._plan.allow_truncated:
-            raise OACIncompleteListError(what)
-        self._say(what)
+            raise OACIncompleteListError(problem)
+        self._say(problem)
 
     def _say(self, line: str) -> None:
         if line not in self._reported:

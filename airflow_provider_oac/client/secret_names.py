@@ -26,12 +26,13 @@ def secret_names(members: Mapping[str, Any]) -> list[str]:
 
 def secrets_of(members: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the values of the members that hold secrets, for redaction."""
-    return tuple(text for _, value in _secrets(members) for text in _leaves(value))
+    return tuple(str(leaf) for _, value in _secrets(members) for leaf in _leaves(value) if leaf not in (None, ""))
 
 
 def texts_of(members: Mapping[str, Any]) -> tuple[str, ...]:
     """Return every text of an object that is secret as a whole, and the values of members with secret names."""
-    return tuple(dict.fromkeys([*_leaves(members, texts_only=True), *secrets_of(members)]))
+    texts = [leaf for leaf in _leaves(members) if leaf and isinstance(leaf, str)]
+    return tuple(dict.fromkeys([*texts, *secrets_of(members)]))
 
 
 def masked(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,10 +59,10 @@ def _secrets(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _secrets(item)
 
 
-def _leaves(value: Any, *, texts_only: bool = False) -> Iterator[str]:
-    """Yield the single values inside objects and lists."""
+def _leaves(value: Any) -> Iterator[Any]:
+    """Yield the single values inside objects and lists, except booleans."""
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _leaves(inner, texts_only=texts_only)
-    elif value if isinstance(value, str) else not (texts_only or value is None or isinstance(value, bool)):
-        yield str(value)
+            yield from _leaves(inner)
+    elif not isinstance(value, bool):
+        yield value

@@ -154,9 +154,8 @@ def checked_part(value: str, what: str, *, show: bool = True) -> str:
     """
     if not re.fullmatch(_PART, value) or len(value) > 80:
         raise OACConfigurationError(
-            f"{what} is {repr(value) if show else hidden(value)}, but must have 1 to 80 letters, digits and "
-            "underscores, with dots and single hyphens inside: it becomes a part of the snapshot's name, where two "
-            "hyphens separate the parts."
+            f"{what} is {repr(value) if show else hidden(value)}, but as a part of the snapshot's name it must have 1 "
+            "to 80 letters, digits and underscores, with dots and single hyphens inside."
         )
     return value
 
@@ -171,7 +170,7 @@ def checked_folder(folder: str) -> str:
         re.fullmatch(r"[A-Za-z0-9._-]+", part) and part not in (".", "..") for part in folder.split("/")
     ):
         raise OACConfigurationError(
-            f"The folder is {folder!r}, but may hold letters, digits, dots, underscores, hyphens and slashes only."
+            f"The folder is {folder!r}, but may contain only letters, digits, dots, underscores, hyphens and slashes."
         )
     return folder
 

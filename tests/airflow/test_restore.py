@@ -71,7 +71,7 @@ def test_a_promotion_waits_for_a_person_and_makes_production_what_development_is
     assert catalog(simulator, "prod") == lost
     shown = approve(stack, PROMOTE, run_id, "oac_promote_approval", host)
     review = stack.xcom(PROMOTE, run_id, "review")
-    for said in (f"**Target: {host}**", "**Taken of:** dev", " ago**", "and lost:", "schedules of deliveries"):
+    for said in (f"**Target: {host}**", "**Taken of:** dev", " ago**", "Lost, because", "schedules of deliveries"):
         assert said in review
     if not stack.is_airflow_2:
         assert shown.startswith(f"Replace the whole content of {host}?")

@@ -66,7 +66,7 @@ def test_a_worker_killed_between_submit_and_the_next_line_leads_to_one_run(
     assert simulator.control.calls(instance, RUN_FLOW) == 1
     result = stack.xcom(dag_id, run_id, "run")
     assert (result["adopted"], result["work_request_id"], result["rows"]) == (True, None, 900)
-    assert "is new in the job history: it is adopted" in stack.log(dag_id, run_id, "run", 2)
+    assert "is new in the job history. The task adopts it" in stack.log(dag_id, run_id, "run", 2)
 
 
 @pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-2"), ("deferred", "spare-4")])

@@ -21,15 +21,11 @@ def access(account: str | int, permissions: Collection[str] = (), account_type: 
     # With native rendering, Airflow turns digits into a number.
     name = account if isinstance(account, str) else str(account) if type(account) is int else ""
     # A template that finds nothing renders to the text 'None'.
-    if (
-        name.strip() in ("", "None")
-        or account_type not in ACCOUNT_TYPES
-        or any(one not in PERMISSIONS for one in permissions)
-    ):
+    valid = name.strip() not in ("", "None") and account_type in ACCOUNT_TYPES
+    if not valid or any(one not in PERMISSIONS for one in permissions):
         raise OACConfigurationError(
-            f"An entry for {account_type} {account!r} with {', '.join(map(str, permissions)) or 'no permission'} "
-            f"cannot be made: an account has a name and is one of {', '.join(ACCOUNT_TYPES)}, and permissions are "
-            f"{', '.join(PERMISSIONS)}."
+            f"Invalid entry: {account_type} {account!r} with {', '.join(map(str, permissions)) or 'no permission'}. "
+            f"Expected: a name, a type of {', '.join(ACCOUNT_TYPES)}, and permissions of {', '.join(PERMISSIONS)}."
         )
     return Access(name, account_type, frozenset(permissions))
 
@@ -54,8 +50,8 @@ def _resolved(entry: Access, current: Sequence[Access]) -> Access:
     ]
     if len({one.key for one in same}) > 1:
         raise OACConfigurationError(
-            f"{entry.account_type} {entry.account!r} fits several accounts of the list: "
-            f"{', '.join(repr(one.account) for one in same)}. Give one of these in its place."
+            f"{entry.account_type} {entry.account!r} is ambiguous. Next step: give one of "
+            f"{', '.join(repr(one.account) for one in same)}."
         )
     if same:
         return replace(entry, account=same[0].account, display_name=same[0].display_name)
@@ -116,9 +112,8 @@ def check_taken(entries: Sequence[Access], after: Sequence[Access]) -> None:
         else:
             missing.append(entry)
     if missing:
+        accounts = ", ".join(f"{entry.account_type} {entry.account!r}" for entry in missing)
         raise OACError(
-            f"OAC took the change without a complaint, but its list shows nothing of "
-            f"{', '.join(f'{entry.account_type} {entry.account!r}' for entry in missing)}. Likely cause: there is no "
-            "such account. Check the user id in the identity domain, or the name of the application role in OAC's "
-            "Console."
+            f"OAC accepted the change, but its list does not show {accounts}. Likely cause: there is no such account. "
+            "Next step: check the user id in the identity domain, or the application role in OAC's Console."
         )

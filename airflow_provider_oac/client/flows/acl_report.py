@@ -104,7 +104,7 @@ async def _read(
     except OACApiError as error:
         # A 404 may also mean that there are no permissions to read.
         if is_missing(error, "") and not top and await _gone(api, item, manage_content):
-            api.report(f"{ids.visible(item.path)} was deleted while the permissions were read.")
+            api.report(f"{ids.visible(item.path)} was deleted during the report.")
             return None
         if unreadable == FAIL or error.retryable:
             raise

@@ -60,7 +60,7 @@ def named(name: str, arguments: Mapping[str, Any]) -> Call[Any] | Listing[Any]:
         call: Call[Any] | Listing[Any] = function(**fitting)
     except TypeError as problem:
         raise OACConfigurationError(
-            f"The call {name} does not take these arguments: {problem}. It is {name}{signature}."
+            f"Call {name} does not accept these arguments: {problem}. Its signature is {name}{signature}."
         ) from None
     return call
 
@@ -88,19 +88,25 @@ def _fitting(name: str, argument: str, value: Any, wanted: Any) -> Any:
     inner = typing.get_args(wanted) or (wanted,)
     if datetime in inner and isinstance(value, str):
         if (found := moment(value)) is None:
-            raise OACConfigurationError(
-                f"The call {name} takes as {argument} a moment such as 2026-01-31T06:00:00+00:00, not {value!r}."
-            )
+            raise _refused(name, argument, "a time such as 2026-01-31T06:00:00+00:00", value)
         return found
     models = [kind for kind in inner if is_dataclass(kind)]
     items = value if isinstance(value, list | tuple) else (value,)
     if models and len(models) == len(inner) and any(not is_dataclass(item) for item in items):
+        kinds = " or ".join(str(getattr(kind, "__name__", kind)) for kind in models)
         raise OACConfigurationError(
-            f"The call {name} takes as {argument} what a dictionary cannot stand for: "
-            f"{' or '.join(str(getattr(kind, '__name__', kind)) for kind in models)} of this package. Use the operator "
-            "that there is for it, the hook in a task of your own, or method and path with a body."
+            f"Call {name}: {argument} must be of the class {kinds}, which JSON cannot express. Next step: use the "
+            "operator for it, the hook in your own task, or method and path with a body."
         )
     return _scalar(name, argument, value, wanted)
+
+
+def _refused(name: str, argument: str, expected: str, value: Any) -> OACConfigurationError:
+    shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"of the type {type(value).__name__}"
+    return OACConfigurationError(
+        f"Call {name}: {argument} must be {expected}, but it is {shown}. Nothing was sent. Next step: pass the value "
+        "itself; a template renders to text."
+    )
 
 
 def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
@@ -123,11 +129,7 @@ def _scalar(name: str, argument: str, value: Any, wanted: Any) -> Any:
     fits = any(isinstance(value, option) for option in plain) and (bool in plain or not isinstance(value, bool))
     if fits or (value is None and NoneType in options):
         return value
-    shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"of the type {type(value).__name__}"
-    raise OACConfigurationError(
-        f"The call {name} takes as {argument} {' or '.join(_SCALARS[option] for option in plain)}, but it is {shown}. "
-        "A template renders to text: pass the value itself. Nothing was sent."
-    )
+    raise _refused(name, argument, " or ".join(_SCALARS[option] for option in plain), value)
 
 
 def lists(name: str) -> bool:
@@ -143,7 +145,7 @@ def _makes(value: Any, *kinds: str) -> bool:
 
 def _function(name: str) -> Callable[..., Any]:
     if not _NAME.fullmatch(name):
-        raise OACConfigurationError(f"A call is named by module and function, such as catalog.get, not {name!r}.")
+        raise OACConfigurationError(f"The name of a call is module and function, such as catalog.get, not {name!r}.")
     module_name, _, function_name = name.partition(".")
     try:
         module = importlib.import_module(f"{_CLIENT}.{module_name}")
@@ -151,16 +153,17 @@ def _function(name: str) -> Callable[..., Any]:
         if problem.name != f"{_CLIENT}.{module_name}":
             raise
         raise OACConfigurationError(
-            f"There is no call {name!r}: {_CLIENT} has no module {module_name!r}. For what is not wrapped, give method "
-            "and path."
+            f"There is no call {name!r}: {_CLIENT} has no module {module_name!r}. Next step: correct the name, or pass "
+            "method and path."
         ) from None
-    calls = {key: value for key, value in vars(module).items() if key[0] != "_" and _makes(value, "Call[", "Listing[")}
+    calls: dict[str, Callable[..., Any]] = {
+        key: value for key, value in vars(module).items() if key[0] != "_" and _makes(value, "Call[", "Listing[")
+    }
     if function_name not in calls:
         raise OACConfigurationError(
             f"There is no call {name!r}. {module_name} has: {', '.join(sorted(calls)) or 'none'}."
         )
-    function: Callable[..., Any] = calls[function_name]
-    return function
+    return calls[function_name]
 
 
 def raw(
@@ -190,26 +193,21 @@ def raw(
     """
     verb = str(method).upper()
     if verb not in METHODS:
-        raise OACConfigurationError(f"The method of a call is one of {', '.join(METHODS)}, not {method!r}.")
-    own = sorted(name for name in headers or {} if str(name).lower() in _OWN_HEADERS)
-    if own:
-        raise OACConfigurationError(
-            f"The headers {', '.join(own)} are set by the provider. To sign in in another way, use another Connection. "
-            "The types of response and body are the arguments accept and content_type."
-        )
-    if wrong := [name for name in headers or {} if not _HEADER.fullmatch(str(name))]:
-        raise OACConfigurationError(
-            f"{', '.join(map(repr, wrong))} cannot be the name of a header, which has letters, digits and hyphens only."
-        )
+        raise OACConfigurationError(f"method must be one of {', '.join(METHODS)}, not {method!r}.")
     for name, value in {**(headers or {}), "Accept": accept, "Content-Type": content_type}.items():
         # The value itself may be a secret.
-        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        if not _HEADER.fullmatch(str(name)) or not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
             raise OACConfigurationError(
-                f"The value of the header {name} is not a text of printable ASCII characters that begins and ends "
-                "without a blank. Encode others as the API that you call asks for."
+                f"Header {name!r} cannot be sent: its name must have letters, digits and hyphens only, and its value "
+                "must be printable ASCII text without blanks at its ends."
             )
+    if own := sorted(name for name in headers or {} if str(name).lower() in _OWN_HEADERS):
+        raise OACConfigurationError(
+            f"The provider sets the headers {', '.join(own)} itself. Next step: for another sign-in, use another "
+            "Connection; for other media types, set accept and content_type."
+        )
     if body is not None and verb == "GET":
-        raise OACConfigurationError("A GET has no body. Give query parameters, or another method.")
+        raise OACConfigurationError("A GET has no body. Next step: use query parameters or another method.")
     whole, base = _checked_path(path, base), base.rstrip("/")
     if repeatable is None:
         repeatable = verb == "GET" or (verb in _IDEMPOTENT and f"{base}{whole}".startswith(f"{API_BASE}/"))
@@ -238,8 +236,8 @@ def _queried(name: str, value: Any) -> Any:
     if isinstance(value, Sequence) and all(item is None or isinstance(item, str | int | float) for item in value):
         return list(value)
     raise OACConfigurationError(
-        f"The query parameter {name!r} is of the type {type(value).__name__}. It is a text, a number, True, False or "
-        "None, or a list of these. Nothing was sent."
+        f"Query parameter {name!r} must be a text, a number, True, False, None or a list of these, but is of the type "
+        f"{type(value).__name__}. Nothing was sent."
     )
 
 
@@ -254,17 +252,15 @@ def _encoded(body: Any, content_type: str) -> bytes | None:
         try:
             return json.dumps(body, allow_nan=False, default=_jsonable).encode()
         except (TypeError, ValueError, RecursionError) as problem:
-            raise OACConfigurationError(
-                f"The body cannot be sent as JSON: {problem}. JSON has dictionaries with texts as keys, lists, texts, "
-                "numbers, True, False and None. Nothing was sent."
-            ) from None
+            raise OACConfigurationError(f"The body cannot be sent as JSON: {problem}. Nothing was sent.") from None
     if body.strip() and content_type.partition(";")[0].strip().lower() == "application/json":
         try:
             json.loads(body)
         except ValueError:
             raise OACConfigurationError(
-                "The body is a text, but not JSON, which content_type says it is. A template makes a Python text of a "
-                "dictionary: write {{ … | tojson }}, or pass the .output of a task. Nothing was sent."
+                "The body is a text that is not JSON, although content_type says JSON. Nothing was sent. Likely cause: "
+                "a template rendered a dictionary as Python. Next step: write {{ … | tojson }}, or pass a task's "
+                ".output."
             ) from None
     return body.encode()
 
@@ -275,27 +271,21 @@ def _jsonable(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
         return list(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    raise TypeError(f"it contains a {type(value).__name__}")
 
 
 def _checked_path(path: str, base: str) -> str:
-    if not isinstance(path, str) or not path.startswith("/") or path.startswith("//"):
+    if not isinstance(path, str) or not path.startswith("/") or (base and not base.startswith("/")):
         raise OACConfigurationError(
-            f"The path of a call begins with one slash, and the host is the Connection's: {path!r} does not. If it "
-            "comes from a template: what does that render to?"
+            f"path must begin with a slash, and base too unless it is empty, not {path!r} and {base!r}. The host is "
+            "the Connection's. Next step: if one is a template, check what it renders to."
         )
-    if {".", ".."} & set(path.split("/")) or "?" in path or "#" in path or "//" in path:
+    # Servers may decode dots, too.
+    dots = {".", ".."} & set(unquote(base + path).split("/"))
+    if dots or "//" in path or re.search(r"[?#]", path) or re.search(r"[?#\\\s]", base):
         raise OACConfigurationError(
-            f"The path {path!r} has a part that is empty or made of dots, or holds ? or #. Give query parameters as "
-            "query, and percent-encode what is part of a name. An empty part often is a template that rendered to "
-            "nothing."
-        )
-    if base and not base.startswith("/"):
-        raise OACConfigurationError(f"What stands before a path begins with a slash or is empty, not {base!r}.")
-    if {".", ".."} & set(unquote(base + path).split("/")) or re.search(r"[?#\\\s]", base):
-        raise OACConfigurationError(
-            f"The path {base + path!r} has a part made of dots, also if they are encoded, or holds ?, # or blanks "
-            "where none can stand."
+            f"The path {base + path!r} has an empty part, a part of dots, or a character such as ? or #. Next step: "
+            "pass query parameters as query, percent-encode names, and check what templates render to."
         )
     # A path that was copied from a log begins with the base.
     own = path.removeprefix(base) if base and path.startswith(base + "/") else path
@@ -321,9 +311,9 @@ def _read_whole(response: Response) -> Any:
     page: Page[Any] = read_page(response, ())
     if page.more or (page.count or 1) > 1:
         raise OACIncompleteListError(
-            f"The answer is only a part of a list: page {page.number or 1} of {page.count or 'several'}"
-            f"{f', which have {page.total} items' if page.total else ''}. Let paged=True fetch all pages, or ask for "
-            "one with the query parameter page."
+            f"The response is only page {page.number or 1} of {page.count or 'several'}"
+            f"{f', which have {page.total} items' if page.total else ''}. Next step: set paged=True for all pages, or "
+            "request one with the query parameter page."
         )
     return _read(response)
 
@@ -338,11 +328,9 @@ def _read(response: Response) -> Any:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         text = response.body.decode()
-        if kind.startswith("text/") or kind.endswith("xml"):
-            return text
-        return json.loads(text)
+        return text if kind.startswith("text/") or kind.endswith("xml") else json.loads(text)
     except (ValueError, RecursionError):
         raise OACResponseError(
-            f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, which are "
-            "neither JSON nor a text. Let destination name a file for them."
+            f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, neither "
+            "JSON nor text. Next step: set destination to store them as a file."
         ) from None

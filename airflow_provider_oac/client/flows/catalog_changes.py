@@ -34,11 +34,9 @@ from airflow_provider_oac.exceptions import (
 # These folders hold the content of all users.
 _ROOTS = frozenset({"", "shared", "users"})
 # Types whose owner can be changed (documented). For a single item of another type, OAC decides.
-OWNED = frozenset(
-    {
-        ids.WORKBOOKS, ids.DASHBOARDS, ids.ANALYSIS, ids.REPORTS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS,
-        ids.DATAFLOWS, ids.SEQUENCES, ids.MODELS,
-    }
+OWNED = (
+    ids.WORKBOOKS, ids.DASHBOARDS, ids.ANALYSIS, ids.REPORTS, ids.FOLDERS, ids.CONNECTIONS, ids.DATASETS,
+    ids.DATAFLOWS, ids.SEQUENCES, ids.MODELS,
 )  # fmt: skip
 # Most items that an error names, that a result names, and that a flow holds per concurrent request.
 _NAMED, _RETURNED, _HELD = 5, 100, 4
@@ -166,23 +164,21 @@ class _Placing(_Change):
         parent_id, name = self.place.parent_id or folder, self.place.name or last
         self._target = replace(self.place, parent_id=parent_id, name=name)
         if source and not parent_id:
-            raise OACConfigurationError(
-                f"The folder of {ids.shown(source.id)} is not known. Name the folder that is meant."
-            )
+            raise OACConfigurationError(f"OAC does not return the folder of {ids.shown(source.id)}. Give the folder.")
         if not (parent_id and name) or (source and self.place.overwrite):
             return None
         return await _there(api, self.kind, parent_id, name)
 
     def done(self, api: Api, there: CatalogItem, lost: OACError | None) -> Arranged:
         """Return the item that an earlier attempt put there."""
-        api.report(f"{ids.shown(there.id)} is there: an earlier attempt to {self.doing} succeeded.")
+        api.report(f"{ids.shown(there.id)} exists: an earlier attempt to {self.doing} succeeded.")
         return Arranged(there, done_before=lost is None)
 
     def taken(self, there: CatalogItem) -> OACError:
         """Return the error for a destination that another item occupies."""
         return OACTakenError(
-            f"There is a {ids.visible(there.type)} {ids.shown(there.id)} already, so {ids.shown(self.item_id)} cannot "
-            "go there. Nothing was changed. Give another name, or replace it with overwrite=True."
+            f"Could not {self.doing}: {ids.visible(there.type)} {ids.shown(there.id)} already exists. Nothing was "
+            "changed. Give another name, or replace it with overwrite=True."
         )
 
 
@@ -227,17 +223,15 @@ class Move(_Placing):
     async def trace(self, api: Api, lost: OACError | None) -> Arranged | None:
         """Return the item at its new place if it is gone from the old one."""
         source = await api.run(find_by_id(self.kind, self.item_id))
-        if source is None and (self.suspect or lost is not None):
-            there = await self.there(api, None)
-            if there is not None:
-                return self.done(api, there, lost)
+        gone = source is None and (self.suspect or lost is not None)
+        if gone and (there := await self.there(api, None)) is not None:
+            return self.done(api, there, lost)
         if lost is not None:
             return None
         if source is None:
             # This call fails with OAC's own error.
             source = await api.perform(catalog.get(self.kind, self.item_id))
-        there = await self.there(api, source)
-        if there is not None:
+        if (there := await self.there(api, source)) is not None:
             raise self.taken(there)
         return None
 
@@ -261,7 +255,7 @@ async def delete_folder(api: Api, folder_id: str, *, recursive: bool = False, mi
         await _check_empty(api, folder_id)
     if not await api.run(unless_gone(catalog.delete_folder(folder_id, recursive=recursive))):
         # The folder existed a moment ago, so the first attempt deleted it and its response was lost.
-        api.report("The folder went while it was deleted.")
+        api.report("The folder is already gone: an earlier attempt deleted it.")
     return True
 
 
@@ -289,7 +283,7 @@ async def change_owners(
     :raises OACApiError: if OAC refuses. Items that were already changed stay changed; another run continues.
     """
     if recursive and kind != ids.FOLDERS:
-        raise OACConfigurationError(f"Only what lies below a folder can be handed over as a whole, not below {kind}.")
+        raise OACConfigurationError(f"recursive=True needs a folder, not {kind}.")
 
     def wanted(item: CatalogItem) -> bool:
         named = ids.same(item.id or item_id, item_id)
@@ -318,15 +312,15 @@ def check_no_root(kind: str, item_id: str, what: str) -> None:
     # It is not documented whether OAC distinguishes case here, or ignores an empty part.
     inside = plain.casefold().removeprefix(ids.CATALOG_ROOT.casefold()).strip("/")
     if inside and plain.startswith("/") and any(part.strip() in ("", ".", "..") for part in inside.split("/")):
-        raise OACConfigurationError(
-            f"The path of the folder {plain!r} has an empty part, so it is not certain which folder is meant, and none "
-            f"is {what}. If a part of it comes from a template: what does that render to?"
-        )
-    if inside in _ROOTS:
-        raise OACConfigurationError(
-            f"The folder {plain or item_id!r} holds everybody's content and is not {what} by this provider. If a part "
-            "of its path comes from a template: what does that render to?"
-        )
+        problem = "has an empty part or a part of dots"
+    elif inside in _ROOTS:
+        problem = "holds the content of all users"
+    else:
+        return
+    raise OACConfigurationError(
+        f"The folder {plain or item_id!r} {problem}, so it is not {what}. Next step: if a part of its path is a "
+        "template, check what it renders to."
+    )
 
 
 async def _check_empty(api: Api, folder_id: str) -> None:
@@ -345,8 +339,8 @@ async def _check_empty(api: Api, folder_id: str) -> None:
         names = ", ".join(repr(item.name) for item in page.items[:_NAMED])
         more = " and maybe more" if page.more or len(page.items) >= _NAMED else ""
         raise OACConfigurationError(
-            f"The folder {ids.quoted(folder_id)} is not empty: it holds {names}{more}. Nothing was deleted; "
-            "recursive=True deletes it with everything below."
+            f"The folder {ids.quoted(folder_id)} is not empty: it contains {names}{more}. Nothing was deleted. "
+            "recursive=True deletes it with its content."
         )
 
 
@@ -355,37 +349,36 @@ async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) 
 
     :raises OACUncertainError: if its content differs from the source's, or the two cannot be compared.
     """
-    what = f"It is not known whether {ids.shown(there.id)} is a whole copy of {ids.shown(source_id)}"
-    then = (
-        "The copy may have broken off, or still continue, or the source has changed since. Run the task again later: "
-        "it compares once more. If it stays, check both, delete the copy unless somebody works in it, and clear the "
-        "task."
-    )
+    problem = ""
     try:
-        wanted = await _held(api, kind, source_id, but=there.id)
-        found = await _held(api, kind, there.id)
+        wanted = await _content(api, kind, source_id, but=there.id)
+        found = await _content(api, kind, there.id)
+        if wanted != found:
+            problem = f"missing in the copy: {_some(wanted - found)}; only in the copy: {_some(found - wanted)}."
     except OACKilledError:
         raise
     except OACError as error:
-        raise OACUncertainError(f"{what}, since the two could not be compared. {then} The failure: {error}") from error
-    if wanted != found:
+        problem = f"the two could not be compared: {error}"
+    if problem:
         raise OACUncertainError(
-            f"{what}: missing in the copy: {_some(wanted - found)}; only in the copy: {_some(found - wanted)}. {then}"
+            f"{ids.shown(there.id)} may be an incomplete copy of {ids.shown(source_id)}: {problem} Likely cause: the "
+            "copy failed or still runs, or the source changed. Next step: run the task again later; it compares them "
+            "again. If that fails too, check both, delete the copy if it is not in use, and clear the task."
         )
 
 
-async def _held(api: Api, kind: str, item_id: str, but: str | None = None) -> set[tuple[str, str]]:
+async def _content(api: Api, kind: str, item_id: str, but: str | None = None) -> set[tuple[str, str]]:
     """Return type and relative path of everything below a container.
 
     :param but: a container to leave out with its content: a copy inside its source.
     """
-    top, held = ids.normal(item_id) + "/", set()
+    top, found = ids.normal(item_id) + "/", set()
     out = ids.normal(but) if but else None
     async for item in below(api, kind, item_id):
         path = ids.normal(item.id)
         if out is None or not f"{path}/".startswith(f"{out}/"):
-            held.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
-    return held
+            found.add((item.type, path.removeprefix(top) if path.startswith(top) else item.name))
+    return found
 
 
 def _some(items: set[tuple[str, str]]) -> str:

@@ -85,7 +85,9 @@ async def held(api: Api, *, permissions: bool, manage_content: bool | None = Non
         lists = await api.gather([_access(one.item) for one in found.values()], _SIDE_BY_SIDE)
         found = {key: Held(one.item, access) for (key, one), access in zip(found.items(), lists, strict=True)}
         if unread := lists.count(None):
-            api.report(f"The permissions of {unread} of {len(found)} items may not be read, and are not compared.")
+            api.report(
+                f"This user may not read the permissions of {unread} of {len(found)} items; they are not compared."
+            )
     return found
 
 
@@ -151,18 +153,18 @@ _REVIEW = """\
 **Snapshot:** {name}
 **Taken of:** {source_instance}, at {taken_at} (**{age} ago**)
 
-**The target holds now, and all of it is replaced:** {held}
+**The restore replaces the target's content:** {held}
 
-**Only in the target, and lost:**
+**Lost, because only the target has it:**
 {only_here}
 
-**Changed in the target since the snapshot, and lost:**
+**Lost, because it changed in the target since the snapshot:**
 {changed_here}
 
 **Replaced:** {replaced}.
 **Not saved in a snapshot:** {not_saved}.
 
-There is no undo except the safety snapshot that is taken before."""
+Only the safety snapshot, taken before the restore, can undo it."""
 
 
 def review(
@@ -177,16 +179,12 @@ def review(
     :param taken_at: when the snapshot was taken, if that is known.
     """
     counts = sorted(Counter(kind for kind, _ in target).items())
-    only_here = "The source was not asked; anything that came into the target since may be lost."
+    only_here = "Not known, because the source was not read. Anything added to the target may be lost."
     if source is not None:
         only_here = _bullets([key for key in target if key not in source])
-    changed = [key for key, one in target.items() if _changed_after(one, taken_at)]
-    return _REVIEW.format(
-        **facts,
-        held=", ".join(f"{number} {kind}" for kind, number in counts) or "nothing",
-        only_here=only_here,
-        changed_here=_bullets(changed),
-    )
+    changed = _bullets([key for key, one in target.items() if _changed_after(one, taken_at)])
+    held = ", ".join(f"{number} {kind}" for kind, number in counts) or "nothing"
+    return _REVIEW.format(**facts, held=held, only_here=only_here, changed_here=changed)
 
 
 def _bullets(keys: Collection[Key]) -> str:

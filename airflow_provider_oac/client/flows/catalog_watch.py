@@ -69,9 +69,7 @@ class WantedItem:
     item_id: str
     modified_since: str | None = None
 
-    hint: ClassVar[str] = (
-        "Check its type and its id or path, whether this user may see it, and whether what makes it has run."
-    )
+    hint: ClassVar[str] = "Check its type, its id or path, this user's permissions, and whether it was created."
 
     def since(self) -> datetime | None:
         """Parse ``modified_since``; return ``None`` if it is not set.
@@ -81,8 +79,8 @@ class WantedItem:
         found = moment(self.modified_since)
         if found is None and self.modified_since is not None:
             raise OACConfigurationError(
-                f"modified_since is {self.modified_since!r}, which is no time in ISO 8601, such as "
-                "2026-01-31T08:00:00+00:00. If it comes from a template: what does that render to?"
+                f"modified_since must be an ISO 8601 time such as 2026-01-31T08:00:00+00:00, not "
+                f"{self.modified_since!r}. Next step: if it is a template, check what it renders to."
             )
         return found
 
@@ -100,9 +98,9 @@ class WantedItem:
         since = self.since()
         item = await api.run(find_by_id(self.kind, self.item_id))
         if item is None:
-            return Sighting(None, f"{self.text()}: not there.")
+            return Sighting(None, f"{self.text()} does not exist.")
         if since is None:
-            return Sighting(item, f"{self.text()}: there.")
+            return Sighting(item, f"{self.text()} exists.")
         if item.modified is None:
             # One sample of a workbook's details has no modification time (documented); lists have one.
             name = (ids.split_path(self.item_id) or (None, item.name))[1]
@@ -111,12 +109,10 @@ class WantedItem:
         modified = item.modified
         if modified is None:
             raise OACResponseError(
-                f"OAC does not say when {self.text()} was modified: {item.last_modified!r}. Expected: a time in ISO "
-                "8601. Wait for its existence only, or report what came to the provider's authors."
+                f"{self.text()} has no ISO 8601 modification time, but {item.last_modified!r}. Next step: leave "
+                "modified_since out, or report this to the provider's authors."
             )
-        return Sighting(
-            item if modified >= since else None, f"{self.text()}: last modified {modified.isoformat()}."
-        )  # fmt: skip
+        return Sighting(item if modified >= since else None, f"{self.text()}: last modified {modified.isoformat()}.")
 
 
 @dataclass(frozen=True)
@@ -146,11 +142,11 @@ class WantedSnapshot:
     region: str | None = None
     namespace: str | None = None
 
-    hint: ClassVar[str] = "Check what is asked for, whether it was made through the REST API, and whether backups run."
+    hint: ClassVar[str] = "Check the arguments, whether the REST API created the snapshot, and whether backups run."
 
     def __post_init__(self) -> None:
-        asked = [bool(self.snapshot_id), bool(self.snapshot_name), self.max_age is not None]
-        if sum(asked) != 1 or (self.max_age is not None and not (self.label and self.bucket)):
+        given = [bool(self.snapshot_id), bool(self.snapshot_name), self.max_age is not None]
+        if sum(given) != 1 or (self.max_age is not None and not (self.label and self.bucket)):
             raise OACConfigurationError(
                 "Give one of: snapshot_id; snapshot_name; max_age with snapshot_label and bucket."
             )
@@ -167,19 +163,16 @@ class WantedSnapshot:
         """Search for the snapshot once; a flow. OAC's list of snapshots has no pages."""
         listed = await api.run(list_all())
         if self.max_age is None:
-            asked = self.snapshot_id or self.snapshot_name
-            found = next((item for item in listed if asked == (item.id if self.snapshot_id else item.name)), None)
+            wanted = self.snapshot_id or self.snapshot_name
+            found = next((item for item in listed if wanted == (item.id if self.snapshot_id else item.name)), None)
             return Sighting(found, f"{self.text()} is {'listed' if found else 'not listed'}.")
         series, now = self._series(), datetime.fromtimestamp(api.now(), UTC)
         # A snapshot named after a future time, by a wrong clock, must not make the series look fresh.
         named = [(name, item) for item in listed if (name := series.name_of(item)) and name.time <= now]
         if not named:
-            return Sighting(
-                None,
-                f"OAC lists no snapshot of the series {self.label} of {self.instance} in bucket {self.bucket}, folder "
-                f"{self.folder}, up to now. Compare label, bucket and folder with those of the task that takes them, "
-                "and the Connection's instance too.",
-            )
+            where = f"of {self.instance} in bucket {self.bucket}, folder {self.folder}"
+            step = "Compare the arguments with the backup task's."
+            return Sighting(None, f"OAC lists no snapshot of the series {self.label} {where}. {step}")
         name, newest = max(named, key=lambda pair: pair[0].time)
         limit = timedelta(seconds=self.max_age)
         fresh = now - name.time <= limit
@@ -225,4 +218,4 @@ class CatalogTarget(PollTarget[Sighting]):
     def timed_out(self, now: float) -> OACWaitTimeoutError:
         """Return the error at the deadline."""
         last = self._trouble or self._last
-        return OACWaitTimeoutError(f"{self.title} did not come in time. Last poll: {last} {self._wanted.hint}")
+        return OACWaitTimeoutError(f"{self.title} did not appear in time. Last poll: {last} {self._wanted.hint}")

@@ -91,11 +91,11 @@ class NewConnection(Submission[str | None, MadeConnection]):
             return await self._updated(api, found, "created")
         if self.user is None:
             raise OACUncertainError(
-                f"There is a connection {self.order.name!r} of {found.owner or 'an unknown user'}, but whether this "
-                "task created it is not known, as it is not known who is signed in. Next step: check it in OAC: if it "
-                f"is new, mark the task as success. The failure before: {lost}"
+                f"Connection {self.order.name!r} of {found.owner or 'an unknown user'} exists, but the task cannot "
+                "tell whether it created it, because the signed-in user is unknown. Next step: check it in OAC; if it "
+                f"is new, mark the task as success. {lost}"
             ) from lost
-        api.report(f"Connection {self.order.name!r} exists, and did not before it was sent: it was created.")
+        api.report(f"Connection {self.order.name!r} exists, and did not exist before the request: it was created.")
         return MadeConnection(found.id, "created")
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> MadeConnection | None:
@@ -105,9 +105,8 @@ class NewConnection(Submission[str | None, MadeConnection]):
         found = await api.run(owned(self.order.name, self.user))
         if found is None:
             raise OACError(
-                f"OAC refuses a new connection {self.order.name!r} because there is one, but lists none of this name "
-                f"that belongs to {self.user or 'the user'}. Nothing was changed. Give it another name, or update the "
-                f"one that is meant by its id. OAC said: {error}"
+                f"OAC refuses a second connection {self.order.name!r}, but lists none of {self.user or 'the user'}. "
+                f"Nothing was changed. Next step: give it another name, or update the existing one by its id. {error}"
             ) from error
         return await self._existing(api, found)
 
@@ -121,13 +120,9 @@ class NewConnection(Submission[str | None, MadeConnection]):
             return MadeConnection(found.id, "kept")
         if self.if_exists == UPDATE:
             return await self._updated(api, found, "created" if self.suspect else "updated")
-        why = (
-            " Whether an earlier try of this task created it is not known, as this Airflow remembers nothing from try "
-            "to try (3.3 does). If it did, mark the task as success."
-            if self.suspect else ""
-        )  # fmt: skip
+        why = " If an earlier try of this task created it, mark the task as success." if self.suspect else ""
         raise OACTakenError(
-            f"Connection {self.order.name!r} of {found.owner or 'the user'} exists already. Nothing was changed.{why}"
+            f"Connection {self.order.name!r} of {found.owner or 'the user'} already exists. Nothing was changed.{why}"
         )
 
 
@@ -146,7 +141,7 @@ async def owned(api: Api, name: str, user: str | None) -> CatalogItem | None:
     own = [item for item in found if user is None or item.owner.casefold() == user.casefold()]
     if len(own) > 1:
         owners = ", ".join(item.owner for item in own)
-        raise OACError(f"Connections {name!r} belong to {owners}; the name alone does not say which one is meant.")
+        raise OACError(f"Connection name {name!r} is ambiguous: {owners} each own one. Next step: give the id.")
     return own[0] if own else None
 
 

@@ -41,10 +41,9 @@ class SnapshotOrder:
         :param now: wall-clock time in seconds since the epoch.
         :param after: the previous name that this task used, if any.
         """
-        time = int(now)
-        if after is not None:
-            time = max(time, int(after.time.timestamp()) + 1)
-        return SnapshotName(self.label, self.instance, datetime.fromtimestamp(time, UTC), self.seal, self.mark)
+        earliest = int(after.time.timestamp()) + 1 if after else 0
+        time = datetime.fromtimestamp(max(int(now), earliest), UTC)
+        return SnapshotName(self.label, self.instance, time, self.seal, self.mark)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class NewSnapshot(Submission[str, Taken]):
     @property
     def doing(self) -> str:
         """Describe the request for messages, with the mark that the snapshot has in the list."""
-        return f"take a snapshot with the mark {self.order.mark}"
+        return f"create a snapshot with the mark {self.order.mark}"
 
     @property
     def looks_first(self) -> bool:
@@ -118,8 +117,8 @@ class NewSnapshot(Submission[str, Taken]):
             return None
         found = max(named, key=lambda pair: pair[0].time)[1]
         api.report(
-            f"Snapshot {found.name} carries this task's mark: OAC accepted it from an earlier attempt, and no second "
-            "one is taken. The list shows neither its state nor its work request, so it is adopted UNVERIFIED."
+            f"Snapshot {found.name} has this task's mark: an earlier attempt created it, so the task adopts it. It is "
+            "UNVERIFIED, because OAC's list shows neither its state nor its work request."
         )
         return Taken(found.name, found.bar_uri, found.bucket or self.order.storage.bucket, None, found.id)
 

@@ -29,12 +29,8 @@ _NOT_READY_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 # Bytes at each end of the file that are checked.
 _ENDS = 1024
-# The announced length of a compressed body would not match the size of the file.
-_AS_IT_IS = {"Accept-Encoding": "identity"}
 # Size limit for any file; far more than the largest known export.
 MOST_BYTES = 4 << 30
-# Most digits of a plausible length; Python refuses to parse several thousand digits.
-_DIGITS = 18
 
 
 class Sink(Protocol):
@@ -101,8 +97,8 @@ def local_disk(path: Path) -> Iterator[None]:
         yield
     except OSError as problem:
         raise OACStorageError(
-            f"Could not keep {path} on this machine in the meantime ({type(problem).__name__}: {problem}). Make room "
-            "there, or let TMPDIR name a folder that has it."
+            f"Could not write the temporary file {path} ({type(problem).__name__}: {problem}). Next step: free space "
+            "there, or set TMPDIR to another folder."
         ) from problem
 
 
@@ -220,7 +216,7 @@ async def download(
         receive = partial(_receive, api, doing=call.doing, sink=whole, marks=marks, most_bytes=plan.most_bytes)
         while True:
             try:
-                await api.stream(call, receive, _AS_IT_IS)
+                await api.stream(call, receive)
                 break
             except (OACApiError, OACTransportError, OACContentError) as error:
                 waits = _not_ready(error) and api.now() - began < plan.not_ready_grace
@@ -266,21 +262,20 @@ async def _receive(
     :raises OACContentError: if it is not a complete file.
     """
 
-    def refuse_more_than(size: int) -> None:
+    def check_size(size: int) -> None:
         if size > most_bytes:
             raise _TooLargeError(
-                f"Could not {doing}: {size} bytes or more came or were announced, which is more than any export has "
-                f"({most_bytes} at most). It was given up."
+                f"Could not {doing}: the file has {size} bytes or more, but at most {most_bytes} may come."
             )
 
     kind, length = media_type(answer.headers), _announced_length(answer)
     if marks and answer.status != 200:
         # The documentation does not rule out 202 and 204.
-        raise _NotYetError(f"Could not {doing}: HTTP {answer.status} ({kind}) came instead of the file.")
-    refuse_more_than(length or 0)
+        raise _NotYetError(f"Could not {doing}: HTTP {answer.status} ({kind}) came in place of the file.")
+    check_size(length or 0)
     head = tail = b""
     async for piece in answer.chunks(CHUNK):
-        refuse_more_than(sink.size + len(piece))
+        check_size(sink.size + len(piece))
         await api.to_thread(sink.write, piece)
         head, tail = (head + piece[:_ENDS])[:_ENDS], (tail + piece[-_ENDS:])[-_ENDS:]
         # A task that was told to stop notices it here.
@@ -289,14 +284,11 @@ async def _receive(
         flaw = f", but {length} were announced."
     elif marks and not head.startswith(marks.head):
         flaw = (
-            f" that do not begin as a {marks.kind} does, but with {head[:40]!r}. Likely cause: a page of a proxy or of "
-            "the sign-in, or an error, in the place of the file."
+            f" that do not begin as a {marks.kind}, but with {head[:40]!r}. Likely cause: a page of a proxy or of the "
+            "sign-in, or an error, in place of the file."
         )
     elif marks and not marks.tail.search(tail):
-        flaw = (
-            f" that begin as a {marks.kind} does, but do not end as one: the file is cut short. They end with "
-            f"{tail[-40:]!r}."
-        )
+        flaw = f" that do not end as a {marks.kind}, but with {tail[-40:]!r}. Likely cause: the file was truncated."
     else:
         return
     raise OACContentError(f"Could not {doing}: {sink.size} bytes ({kind}) came{flaw}")
@@ -304,7 +296,8 @@ async def _receive(
 
 def _announced_length(answer: StreamedResponse) -> int | None:
     """Return the announced length of the body, if the server sends it uncompressed."""
-    if answer.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        return None
+    encoding = answer.headers.get("content-encoding", "identity").strip().lower()
     text = answer.headers.get("content-length", "").strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
+    # Python refuses to parse several thousand digits.
+    plausible = text.isascii() and text.isdigit() and len(text) <= 18
+    return int(text) if plausible and encoding == "identity" else None

@@ -103,32 +103,23 @@ def planned(file: WantedFile, canvases: Sequence[Canvas]) -> list[WantedFile]:
     export and file, because it is not documented how OAC exports several canvases in this format: ``board.png`` for
     one, ``board-01-Overview.png``, ``board-02-Details.png`` and so on for several.
     """
-    if file.file_format == PDF:
-        parts = [canvases[start : start + MAX_CANVASES] for start in range(0, len(canvases), MAX_CANVASES)]
-        return [_with_canvases(file, canvases, parts)]
+    if file.file_format == PDF or len(canvases) == 1:
+        return [_with_canvases(file, canvases)]
     digits = max(2, len(str(len(canvases))))
-    single = len(canvases) == 1
     return [
-        _with_canvases(
-            file if single else replace(file, url=_numbered(file, f"-{number:0{digits}}-", canvas)),
-            [canvas],
-            [[canvas]],
-        )
+        _with_canvases(replace(file, url=_numbered(file, f"-{number:0{digits}}-", canvas)), [canvas])
         for number, canvas in enumerate(canvases, 1)
     ]
 
 
-def _with_canvases(file: WantedFile, canvases: Sequence[Canvas], parts: Sequence[Sequence[Canvas]]) -> WantedFile:
-    exports = tuple(Export(tuple(canvas.id for canvas in part)) for part in parts)
-    names = tuple(canvas.name for canvas in canvases)
-    return replace(file, label=_labeled(file, canvases), canvases=names, exports=exports)
-
-
-def _labeled(file: WantedFile, canvases: Sequence[Canvas]) -> str:
-    """Describe a file with its canvases."""
+def _with_canvases(file: WantedFile, canvases: Sequence[Canvas]) -> WantedFile:
+    """Return the file with its canvases, their exports, and a label that names them."""
+    ids = [canvas.id for canvas in canvases]
+    exports = tuple(Export(tuple(ids[start : start + MAX_CANVASES])) for start in range(0, len(ids), MAX_CANVASES))
     names = ", ".join(f"'{visible(canvas.name)}'" for canvas in canvases[:_NAMED])
     more = f" and {len(canvases) - _NAMED} more" if len(canvases) > _NAMED else ""
-    return f"{file.label}, canvas{'es' * (len(canvases) > 1)} {names}{more}"
+    label = f"{file.label}, canvas{'es' * (len(canvases) > 1)} {names}{more}"
+    return replace(file, label=label, canvases=tuple(canvas.name for canvas in canvases), exports=exports)
 
 
 def _numbered(file: WantedFile, number: str, canvas: Canvas) -> str:
@@ -211,11 +202,8 @@ async def _fetch(api: Api, file: WantedFile, export: Export, sink: Sink, plan: W
     export_id = str(export.work_request_id)
     # Users search a log of many exports for the workbook, so each line names it.
     noun = f"the export of {file.label}, work request"
-    await api.run(
-        poll_until_done(
-            WorkRequestTarget(export_id, plan, started_at=export.submitted_at, report=api.report, noun=noun)
-        )
-    )
+    target = WorkRequestTarget(export_id, plan, started_at=export.submitted_at, report=api.report, noun=noun)
+    await api.run(poll_until_done(target))
     call = workbooks.download(file.workbook_id, export_id)
     return export_id, await api.run(download(call, sink, BY_FORMAT[file.file_format]))
 
@@ -241,12 +229,11 @@ async def side_by_side(api: Api, works: Iterable[Work[T]], limit: int) -> list[T
 @flow
 async def _attempt(api: Api, work: Work[T]) -> T | OACError:
     try:
-        result = await api.run(work)
+        return await api.run(work)
     except OACKilledError:
         raise
     except OACError as error:
         return error
-    return result
 
 
 def check_can_join() -> None:
@@ -256,8 +243,8 @@ def check_can_join() -> None:
     """
     if find_spec("pypdf") is None:
         raise OACConfigurationError(
-            "More than five canvases in one PDF are joined of several exports, for which pypdf is needed: install "
-            "airflow-provider-oac[pdf] where the task runs, or export at most five canvases per file."
+            "A PDF of more than five canvases is joined from several exports, which needs pypdf. Next step: install "
+            "airflow-provider-oac[pdf], or export at most five canvases per file."
         )
 
 
@@ -289,7 +276,7 @@ def join(parts: Sequence[Path], target: Path) -> int:
             except OSError:
                 raise
             except Exception as problem:
-                raise _unreadable("What the parts of the PDF are joined to", problem) from problem
+                raise _unreadable("The joined PDF", problem) from problem
     return pages
 
 

@@ -136,8 +136,8 @@ class PollTarget(ABC, Generic[R]):
         self._trouble = error
         if now - self._trouble_since > self._plan.trouble_patience:
             raise OACError(
-                f"{self.title} could not be read for {now - self._trouble_since:.0f} s; work may continue in OAC. The "
-                f"last failure: {error}"
+                f"{self.title} could not be read for {now - self._trouble_since:.0f} s. It may continue in OAC. Last "
+                f"failure: {error}"
             ) from error
         pause = self._pause(now, asked_pause(error))
         self._say_trouble(error)
@@ -149,7 +149,7 @@ class PollTarget(ABC, Generic[R]):
     def _say_trouble(self, error: OACError) -> None:
         # The same error may have another request id in each response.
         topic = f"{type(error).__name__} {getattr(error, 'status', '')}"
-        self._say(f"{self.title} {self.trouble}, waiting on: {error}", topic)
+        self._say(f"{self.title} {self.trouble}; still waiting. {error}", topic)
 
     def _say(self, line: str, topic: str | None = None) -> None:
         """Report a line, unless the previous line had the same topic (by default: the same text)."""
@@ -233,7 +233,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
     :param noun: what it is, for messages.
     """
 
-    __slots__ = ("_call", "_id", "_percent", "_started_at", "_status", "_unknown")
+    __slots__ = ("_call", "_id", "_last", "_started_at", "_unknown")
 
     def __init__(
         self,
@@ -247,10 +247,9 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
     ) -> None:
         self._call = call or work_requests.get(work_request_id)
         super().__init__((noun, work_request_id, self._call.path), f"{noun} {work_request_id}", plan, report)
-        self._id, self._started_at = work_request_id, started_at
-        self._status: str | None = None
-        self._percent: float | None = None
-        self._unknown = 0
+        self._id, self._started_at, self._unknown = work_request_id, started_at, 0
+        # The last known state, for messages.
+        self._last = ""
 
     def begin(self, now: float) -> None:
         """Start the wait now."""
@@ -266,20 +265,19 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
 
         :raises OACWorkRequestError: if the work failed, or its status is unknown for too long.
         """
-        self._status, self._percent, self._trouble = found.status, found.percent, None
+        self._last, self._trouble = f"{found.status}, {_progress(found.percent)}", None
         if found.status == SUCCEEDED:
             return None
         if found.status in ENDED:
             raise self._failed(found)
         self._unknown = 0 if found.status in ACTIVE else self._unknown + 1
         if self._unknown > self._plan.unknown_states:
-            raise OACWorkRequestError(
-                f"{self.title} ({found.operation}) has the undocumented status {found.status!r} for {self._unknown} "
-                "polls in a row. Expected: ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, CANCELING or CANCELED. Check in "
-                "OAC whether the work is done, and report the status to the provider's authors.",
-                work_request_id=self._id,
-                status=found.status,
+            message = (
+                f"{self.title} ({found.operation}) had the undocumented status {found.status!r} in {self._unknown} "
+                "polls in a row. Next step: check in OAC whether it is done, and report the status to the provider's "
+                "authors."
             )
+            raise OACWorkRequestError(message, work_request_id=self._id, status=found.status)
         pause = self._pause(now)
         self.report_state(found, now)
         return pause
@@ -296,14 +294,12 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
             return super().on_error(error, now)
         if now - self.began <= self._plan.not_found_grace:
             return self._pause(now)
-        before = f" any more (it was {self._status})" if self._status else ""
-        raise OACWorkRequestError(
-            f"OAC does not know {self.name}{before}, so it is unknown whether the work was done. Likely cause: OAC "
-            "forgot it, the instance was replaced, or the Connection points at another instance. Next step: check its "
-            f"result in OAC. OAC said: {error}",
-            work_request_id=self._id,
-            status="NOT_FOUND",
-        ) from error
+        before = f" any more (last state: {self._last})" if self._last else ""
+        message = (
+            f"OAC does not know {self.name}{before}, so its result is unknown. Likely cause: OAC forgot it, the "
+            f"instance was replaced, or the Connection names another one. Next step: check the result in OAC. {error}"
+        )
+        raise OACWorkRequestError(message, work_request_id=self._id, status="NOT_FOUND") from error
 
     def report_state(self, found: WorkRequest, now: float) -> None:
         """Report a state if it differs from the previous one."""
@@ -312,21 +308,14 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
 
     def timed_out(self, now: float) -> OACWaitTimeoutError:
         """Return the error at the deadline."""
-        after = f"after {now - self.began:.0f} s"
-        if self._status is None and self._trouble is not None:
-            message = (
-                f"It is unknown whether {self.name} ended: {after} no poll has succeeded. The last one failed: "
-                f"{self._trouble} Next step: remove that cause; a retry or a Clear of the task finds the work again "
-                "where it can."
-            )
-        else:
-            state = f"{self._status}, {_progress(self._percent)}" if self._status else "not visible yet"
-            trouble = f" The last poll failed: {self._trouble}" if self._trouble else ""
-            message = (
-                f"{self.title} did not end in time: {after} it is {state}. It continues in OAC, which offers no way to "
-                "cancel it. Give the task a longer timeout, and a longer execution_timeout if it has a shorter one; a "
-                f"retry or a Clear of the task finds this work again where it can.{trouble}"
-            )
+        state = self._last or ("unknown, since no poll succeeded" if self._trouble else "not visible yet")
+        trouble = f" The last poll failed: {self._trouble}" if self._trouble else ""
+        continues = "continues" if self._last else "may continue"
+        message = (
+            f"{self.title} did not end in time: after {now - self.began:.0f} s its state is {state}. It {continues} in "
+            "OAC, which cannot cancel it. Next step: raise timeout, and execution_timeout if that is shorter. A retry "
+            f"or a Clear of the task reattaches to this work where possible.{trouble}"
+        )
         return OACWaitTimeoutError(message, work_request_id=self._id)
 
     def _failed(self, work: WorkRequest) -> OACWorkRequestError:
@@ -334,12 +323,11 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         # OAC documents no error codes of work requests, so the cause can only be a hint.
         storage = "SNAPSHOT" in work.operation
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
-        return OACWorkRequestError(
+        message = (
             f"{self.title} ({work.operation}) ended {work.status} at {_progress(work.percent)}: {errors}. Next step: "
-            f"correct what OAC names{hint}, then run the task that started it again, which starts the work anew.",
-            work_request_id=self._id,
-            status=work.status,
+            f"correct the cause{hint}, then run the task again, which starts the work anew."
         )
+        return OACWorkRequestError(message, work_request_id=self._id, status=work.status)
 
 
 def _progress(percent: float | None) -> str:

@@ -81,8 +81,8 @@ class Registration(Submission[str, Registered]):
             return None
         newest = max(found, key=lambda item: item.created)
         api.report(
-            f"The instance lists {self.bar_uri} already, as {newest.name} ({newest.id}); it is not registered a second "
-            "time. The list does not show whether that registration is complete: UNVERIFIED."
+            f"The instance already lists {self.bar_uri} as {newest.name} ({newest.id}), so the task adopts it. It is "
+            "UNVERIFIED, because OAC's list does not show whether that registration is complete."
         )
         return Registered(newest.name, None, newest.id)
 

@@ -63,14 +63,14 @@ def check_target(expected_host: str, address: str) -> None:
     expected, actual = _host_and_port(expected_host), _host_and_port(address)
     if expected is None:
         raise OACConfigurationError(
-            f"expected_host is {expected_host!r}, but must name the host of the instance whose content is to be "
-            "replaced, such as myinstance-namespace-ia.analytics.ocp.oraclecloud.com. Nothing was sent."
+            f"expected_host is {expected_host!r}, but must be the host of the instance to restore, such as "
+            "myinstance-namespace-ia.analytics.ocp.oraclecloud.com. Nothing was sent."
         )
     if expected != actual:
         raise OACConfigurationError(
-            f"The Connection leads to {urlsplit(address).netloc}, but the task is to restore {expected_host!r} only "
-            "(expected_host). Nothing was sent. Likely cause: the wrong Connection, or one that was edited. Next step: "
-            "find out which of the two is meant; a restore of the wrong instance cannot be undone."
+            f"The Connection names {urlsplit(address).netloc}, but the task may restore only {expected_host!r} "
+            "(expected_host). Nothing was sent. Likely cause: the wrong Connection, or an edited one. Next step: check "
+            "which instance to restore; a restore cannot be undone."
         )
 
 
@@ -92,14 +92,11 @@ def check_system(expected: str | None, found: System) -> None:
     :param expected: its key or its description, as ``GET /system`` shows them; ``None`` for any.
     :raises OACConfigurationError: if neither is equal.
     """
-    if expected is not None and expected not in (
-        found.service_instance_key,
-        found.description,
-        found.raw.get("description"),
-    ):
+    names = (None, found.service_instance_key, found.description, found.raw.get("description"))
+    if expected not in names:
         raise OACConfigurationError(
-            f"The instance says that it is {found.description!r} (key {found.service_instance_key!r}), but the task is "
-            f"to restore {expected!r} only (expected_system). Nothing was restored. Check the Connection."
+            f"The instance is {found.description!r} (key {found.service_instance_key!r}), but the task may restore "
+            f"only {expected!r} (expected_system). Nothing was restored. Next step: check the Connection."
         )
 
 
@@ -111,9 +108,8 @@ def seal_of(snapshot: Snapshot) -> str:
     origin = origin_of(snapshot.name)
     if origin is None:
         raise OACConfigurationError(
-            f"The name of snapshot {snapshot.name!r} does not say which password sealed it, as the names of snapshots "
-            "that this provider took do. Nothing was sent. Give seal_conn_id: the Airflow Connection whose password it "
-            "is. Without the password a snapshot cannot be restored."
+            f"The name of snapshot {snapshot.name!r} does not show which password sealed it, because this provider did "
+            "not create it. Nothing was sent. Next step: set seal_conn_id to the Connection with its password."
         )
     return origin.seal
 
@@ -191,16 +187,17 @@ class Restore(Submission[str, str]):
     def uncertain(self, lost: OACError, sends: int) -> OACError:
         """Return the error for a restore that OAC may have accepted and that must not be sent again."""
         return OACUncertainError(
-            f"OAC may or may not have begun to {self.doing}: {lost} It is not sent again. {what_to_check(self.host)}"
+            f"OAC may have accepted the request to {self.doing}: {lost} It is not sent again. "
+            f"{what_to_check(self.host)}"
         )
 
 
 def what_to_check(host: str) -> str:
     """Return the instructions for a restore that OAC may or may not have accepted."""
     return (
-        f"Check: sign in to {host} and see whether its content is that of the snapshot; while it is restored it may "
-        "answer 503 or sign everybody out. If it was restored, mark this task as success. If it was not, an hour later "
-        "either, start a new DAG run, with a new approval: this one does not send it again."
+        f"Next step: sign in to {host} and check whether it has the content of the snapshot; during a restore it may "
+        "answer 503 or sign users out. If it was restored, mark this task as success. If it was not within an hour, "
+        "start a new DAG run with a new approval."
     )
 
 
@@ -257,7 +254,7 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
         if now >= min(patience_ends, self.deadline or math.inf):
             if details is None:
                 raise refusal
-            self._report(f"This user may not search the catalog, so its index is not checked: {refusal}")
+            self._report(f"The search index is not checked, because this user may not search the catalog. {refusal}")
             return None
         self._trouble = refusal
         pause = self._pause(now)
@@ -267,9 +264,9 @@ class ReadinessTarget(PollTarget[tuple[System | None, OACError | None]]):
     def timed_out(self, now: float) -> OACWaitTimeoutError:
         """Return the error at the deadline."""
         return OACWaitTimeoutError(
-            f"The restore is done, but after {now - self.began:.0f} s more the instance is not ready. Do not restore "
-            "it again for that: check it in the OCI console, and clear the task once it answers, which only polls "
-            f"again and sends nothing (before Airflow 3.3: mark it as success). The last failure: {self._trouble}"
+            f"The restore is done, but the instance is not ready {now - self.began:.0f} s later. Do not restore it "
+            "again. Next step: check it in the OCI console; once it answers, clear the task, which then only polls "
+            f"(before Airflow 3.3: mark it as success). Last failure: {self._trouble}"
         )
 
 
@@ -282,8 +279,9 @@ async def ready_again(api: Api, plan: WaitPlan, *, refusal_patience: float = 300
     :raises OACWaitTimeoutError: if it is not ready in time.
     :raises OACApiError: if OAC keeps refusing the user.
     """
-    target = ReadinessTarget(plan, refusal_patience=refusal_patience, report=api.report)
-    details, refusal = await api.run(poll_until_done(target))
+    details, refusal = await api.run(
+        poll_until_done(ReadinessTarget(plan, refusal_patience=refusal_patience, report=api.report))
+    )
     # Without details, only an error ends the wait.
     return Readiness(cast(System, details), None if refusal else True)
 
@@ -310,12 +308,11 @@ async def roles_held(api: Api) -> dict[str, bool]:
     """
     held = {}
     for role, call in (("administrator", system.get()), ("author", _SEARCH)):
+        held[role] = True
         try:
             await api.run(fetched(call))
         except OACApiError as error:
             if not error.missing_role and error.status != 403:
                 raise
             held[role] = False
-        else:
-            held[role] = True
     return held

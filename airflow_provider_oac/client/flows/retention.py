@@ -48,8 +48,8 @@ class Retention:
             raise OACConfigurationError("A retention rule must not be negative.")
         if not any(numbers) and not self.keep_for:
             raise OACConfigurationError(
-                "The retention rule is empty, so every snapshot would be pruned. Give at least one of keep_last, "
-                "keep_for, keep_weekly and keep_monthly."
+                "The retention rule is empty and would prune every snapshot. Set at least one of keep_last, keep_for, "
+                "keep_weekly and keep_monthly."
             )
 
 
@@ -133,14 +133,14 @@ def plan_prune(
     :param protected: names or ids of snapshots that always stay.
     """
     everything = list(listed)
-    stays = _set(protected)
+    protected = _set(protected)
     uses = Counter(_file(item) for item in everything)
     ours = [(name, item) for item in everything if (name := series.name_of(item))]
     ours.sort(key=lambda pair: (pair[0].time, pair[1].id), reverse=True)
     reasons = _reasons([name for name, _ in ours], retention, now, run)
     deletions, kept = [], []
     for index, (_, item) in enumerate(ours):
-        reason = reasons.get(index) or ("protected" if {item.id, item.name} & stays else None)
+        reason = reasons.get(index) or ("protected" if {item.id, item.name} & protected else None)
         if reason:
             kept.append((item, reason))
         else:
@@ -210,11 +210,17 @@ async def prune(
     plan = plan_prune(listed, series, retention, now=now, run=run, protected=protected)
     # An unlisted name may be misspelled, and then does not protect the intended snapshot.
     for missing in sorted(_set(protected) - {item.id for item in listed} - {item.name for item in listed}):
-        api.report(f"{missing!r} was to be kept, but OAC lists no snapshot of this name or id. Check the spelling.")
+        api.report(f"protected names {missing!r}, but OAC lists no such snapshot. Check the spelling.")
     for snapshot, reason in plan.kept:
         api.report(f"Keeping {snapshot.name}: {reason}.")
-    too_many = _too_many(plan, series, max_delete)
-    if too_many and not dry_run:
+    count = len(plan.deletions)
+    too_many = (
+        f"Pruning {series.label!r} of {series.instance!r} would delete {count} of {count + len(plan.kept)} snapshots, "
+        f"more than max_delete={max_delete}. None was deleted. The oldest are: "
+        f"{', '.join(item.snapshot.name for item in plan.deletions[:5])}. Next step: check the plan with dry_run=True; "
+        "if it is right, raise max_delete for one run."
+    )
+    if count > max_delete and not dry_run:
         raise OACError(too_many)
     for item in plan.deletions:
         delete_file = delete_storage and item.delete_file
@@ -224,22 +230,9 @@ async def prune(
         if not dry_run:
             await api.run(unless_gone(delete(item.snapshot.id, delete_storage=delete_file)))
         api.report(f"{'Would delete' if dry_run else 'Deleted'} {item.snapshot.name} {what}.")
-    if too_many:
+    if count > max_delete:
         api.report(f"Without dry_run this fails: {too_many}")
     return plan
-
-
-def _too_many(plan: PrunePlan, series: SnapshotSeries, max_delete: int) -> str | None:
-    """Return why not to prune, if the number of deletions looks like a mistake."""
-    count = len(plan.deletions)
-    if count <= max_delete:
-        return None
-    names = ", ".join(item.snapshot.name for item in plan.deletions[:5])
-    return (
-        f"Pruning {series.label!r} of {series.instance!r} would delete {count} of {count + len(plan.kept)} snapshots, "
-        f"more than max_delete={max_delete} allows; none was deleted. The oldest are: {names}. Check with dry_run=True "
-        "what would go, and raise max_delete for one run if this is what you want."
-    )
 
 
 def newest(

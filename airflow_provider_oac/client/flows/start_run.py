@@ -37,7 +37,6 @@ BUSY = "busy"
 # An attempt whose outcome is not known yet.
 SENT = "sent"
 
-_POLL_INTERVAL = 2.0
 _NEWEST = 25
 # Seconds to wait after a 409 without an active job: the history may be late, or the job has just ended.
 _BUSY_PAUSE = 5.0
@@ -129,8 +128,8 @@ class Run(Submission[str, Launched]):
         # A mark by time may also match jobs that were started before, so the newest job counts.
         found = new[-1] if mark.since is None else new[0]
         api.report(
-            f"Job {found.id} of {self.of} ({found.status}) is new in the job history: it is adopted as the one that "
-            "this task started, and nothing is started again. A job does not say who asked for it."
+            f"Job {found.id} of {self.of} ({found.status}) is new in the job history. The task adopts it as its own "
+            "run and starts no other. A job does not show who requested it."
         )
         return Launched(FOUND, None, found.id, mark)
 
@@ -144,7 +143,7 @@ class Run(Submission[str, Launched]):
 
     def accepted(self, api: Api, answer: str) -> Launched:
         """Return the run with its work request."""
-        api.report(f"OAC accepted the request to {self.doing} as work request {answer}.")
+        api.report(f"OAC accepted the request to {self.doing}: work request {answer}.")
         return Launched(OWN, answer, None, self.clue or Mark())
 
     async def refused(self, api: Api, error: OACApiError, lost: OACError | None) -> Launched | None:
@@ -154,7 +153,7 @@ class Run(Submission[str, Launched]):
         of, mark = self.of, self.clue or Mark()
         running = next((job for job in await _listed(api, of) if not job.over), None)
         if running is None:
-            api.report(f"OAC refuses to run {of} (409), although its job history shows no job that runs.")
+            api.report(f"OAC refuses to run {of} (409), but the job history shows no running job.")
             # The lost attempt is probably the one that runs, and the history is late.
             if lost is not None and (late := await search(api, lambda: self.trace(api, lost), _BUSY_PAUSE)):
                 return late
@@ -162,19 +161,19 @@ class Run(Submission[str, Launched]):
                 raise error
             await api.sleep(_BUSY_PAUSE)
             return None
-        asked = f"asked for at {running.requested or 'an unknown time'} ({running.origin or 'unknown'})"
-        which = f"as job {running.id}, {asked}"
         if lost is not None and running.id not in mark.known:
-            api.report(f"The {of} is running {which}, which is new: it is taken for the one that was asked for.")
-            return Launched(FOUND, None, running.id, mark)
-        if self.if_running == ADOPT:
-            api.report(f"The {of} is running already {which}: it is adopted, and its result is this task's.")
-            return Launched(ADOPTED, None, running.id, mark)
-        if self.if_running == WAIT:
-            api.report(f"The {of} is running already {which}: waiting for its end, then starting anew.")
-            return Launched(BUSY, None, running.id, mark)
-        api.report(f"The {of} is running already {which}. With if_running 'wait' or 'adopt' this would be no failure.")
-        raise error
+            how, then = FOUND, "This job is new, so the task adopts it as its own run."
+        elif self.if_running == ADOPT:
+            how, then = ADOPTED, "The task adopts this job, and its result."
+        elif self.if_running == WAIT:
+            how, then = BUSY, "The task waits for its end, then starts a new run."
+        else:
+            how, then = "", "if_running='wait' or 'adopt' avoids this failure."
+        requested = f"requested at {running.requested or 'an unknown time'} ({running.origin or 'unknown'})"
+        api.report(f"The {of} is already running as job {running.id}, {requested}. {then}")
+        if not how:
+            raise error
+        return Launched(how, None, running.id, mark)
 
 
 @flow
@@ -188,16 +187,17 @@ async def job_since(api: Api, of: Runnable, mark: Mark, patience: float = 10.0) 
     :param mark: the point in the history.
     :param patience: seconds to wait for a history that lags.
     """
-    while True:
-        new = await _newer(api, of, mark)
-        if (new and new[-1].over) or patience <= 0:
-            break
-        pause = min(patience, _POLL_INTERVAL)
-        await api.sleep(pause)
-        patience -= pause
-    if not new:
+    first: Job | None = None
+
+    async def ended() -> bool | None:
+        nonlocal first
+        first = next(reversed(await _newer(api, of, mark)), None)
+        return True if first and first.over else None
+
+    await search(api, ended, patience)
+    if first is None:
         return None
-    return await api.perform(jobs.one(of, new[-1].id))
+    return await api.perform(jobs.one(of, first.id))
 
 
 def job_target(
@@ -222,7 +222,8 @@ async def _listed(api: Api, of: Runnable, since: float | None = None) -> Sequenc
     """Return the newest jobs, newest first."""
     moment = None if since is None else datetime.fromtimestamp(since - _CLOCKS, UTC)
     try:
-        return await api.perform(jobs.history(of, since=moment, limit=_NEWEST, tasks=False))
+        history = jobs.JobHistory(of.kind, of.noun).history
+        return await api.perform(history(of.object_id, since=moment, limit=_NEWEST, tasks=False))
     except OACApiError as error:
         # An object that never ran may have no history (not documented). If the object is missing, the start fails.
         if error.status == 404:
@@ -256,14 +257,9 @@ def job_lines(job: Job) -> list[tuple[bool, str]]:
     There is one line for the job and one for each task. Of many tasks, those that failed come first and the rest is
     counted.
     """
-    head = _joined(
-        f"Job {_cut(job.id)} ({_cut(job.name)}): {_cut(job.status)}",
-        _amount(job.rows, "rows"),
-        _amount(job.size, "bytes"),
-        _amount(job.seconds, "s", "ran "),
-        _amount(job.queued_seconds, "s", "queued "),
-        f"{len(job.tasks)} tasks" if len(job.tasks) != 1 else "1 task",
-    )
+    queued = _amount(job.queued_seconds, "s", "queued ")
+    count = f"{len(job.tasks)} tasks" if len(job.tasks) != 1 else "1 task"
+    head = _line(f"Job {_cut(job.id)} ({_cut(job.name)}): {_cut(job.status)}", job, queued, count)
     tasks = _first_tasks(job)
     lines = [(job.failed, head), *[(task.failed, _task_line(task)) for task in tasks]]
     if more := len(job.tasks) - len(tasks):
@@ -293,23 +289,18 @@ def _first_tasks(job: Job) -> list[JobTask]:
 
 
 def _task_line(task: JobTask) -> str:
-    way = f" from {_cut(task.source)}" if task.source else ""
-    way += f" to {_cut(task.target)}" if task.target else ""
-    return _joined(
-        f"Task {_cut(task.name)}{way}: {_cut(task.status)}",
-        _amount(task.rows, "rows"),
-        _amount(task.size, "bytes"),
-        _amount(task.seconds, "s", "ran "),
-        _amount(task.rows_per_second, "rows/s"),
-        _amount(task.throughput, "", "read throughput according to OAC "),
-    )
+    route = f" from {_cut(task.source)}" if task.source else ""
+    route += f" to {_cut(task.target)}" if task.target else ""
+    speed = _amount(task.rows_per_second, "rows/s")
+    throughput = _amount(task.throughput, "", "read throughput according to OAC ")
+    return _line(f"Task {_cut(task.name)}{route}: {_cut(task.status)}", task, speed, throughput)
 
 
 def _task_summary(task: JobTask) -> dict[str, Any]:
     found = {name: getattr(task, attribute) for name, attribute in _TASK_MEMBERS.items()}
-    texts = {name: _cut(found[name]) for name in ("name", "status", "source", "target")}
+    found |= {name: _cut(found[name]) for name in ("name", "status", "source", "target")}
     speed = task.rows_per_second
-    return {**found, **texts, "rows_per_second": None if speed is None else round(speed, 1)}
+    return {**found, "rows_per_second": None if speed is None else round(speed, 1)}
 
 
 def _amount(value: float | None, unit: str, before: str = "") -> str:
@@ -320,8 +311,10 @@ def _amount(value: float | None, unit: str, before: str = "") -> str:
     return f"{before}{text} {unit}".rstrip()
 
 
-def _joined(first: str, *others: str) -> str:
-    return ", ".join([first, *[text for text in others if text]]) + "."
+def _line(head: str, of: Job | JobTask, *others: str) -> str:
+    """Join what is known of a job or a task."""
+    amounts = (_amount(of.rows, "rows"), _amount(of.size, "bytes"), _amount(of.seconds, "s", "ran "))
+    return ", ".join([head, *filter(None, (*amounts, *others))]) + "."
 
 
 def _cut(text: str | None) -> str:

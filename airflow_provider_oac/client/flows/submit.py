@@ -115,9 +115,8 @@ class Submission(ABC, Generic[A, R]):
     def uncertain(self, lost: OACError, sends: int) -> OACError:
         """Return the error if no attempt led to a usable response and OAC shows no traces."""
         return OACUncertainError(
-            f"OAC was asked {sends} times to {self.doing}, gave no usable response, and {self.where} does not show it. "
-            f"Next step: check the instance, then run the task again: it searches {self.where} before it sends. The "
-            f"last failure: {lost}"
+            f"Could not {self.doing}: {sends} requests had no usable response, and {self.where} shows no result. Next "
+            f"step: check the instance, then run the task again; it searches {self.where} first. Last failure: {lost}"
         )
 
 
@@ -151,8 +150,8 @@ async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempt
         patience = kind.confirmation_timeout if kind.suspect else 0.0
         if patience > 0:
             api.report(
-                f"An earlier try may have asked OAC to {kind.doing}. Searching {kind.where} for up to {patience:.0f} s "
-                "before anything is sent."
+                f"An earlier try may have sent the request to {kind.doing}. Searching {kind.where} for up to "
+                f"{patience:.0f} s before sending."
             )
         found = await search(api, lambda: kind.trace(api, None), patience)
         if found is not None:
@@ -162,7 +161,7 @@ async def submit_once(api: Api, kind: Submission[A, R], task: Attempts = Attempt
     await kind.prepare(api)
     searched = api.now()
     refusal: OACError = OACError(
-        f"Could not {kind.doing}: OAC kept asking to wait, and nothing was sent. Next step: run the task again."
+        f"Could not {kind.doing}: OAC repeatedly asked to wait. Nothing was sent. Next step: run the task again."
     )
     sends = pauses = 0
     while sends < kind.sends and pauses < _LONG_PAUSES:
@@ -258,13 +257,13 @@ async def _search_after(api: Api, kind: Submission[A, R], lost: OACError) -> R |
         raise
     except OACError as error:
         raise OACUncertainError(
-            f"OAC may have accepted the request to {kind.doing}, and {kind.where} could not be read to find out. Next "
-            f"step: run the task again: it searches {kind.where} before it sends. First: {lost} Then: {error}"
+            f"OAC may have accepted the request to {kind.doing}, but {kind.where} could not be read. Next step: run "
+            f"the task again; it searches {kind.where} first. First failure: {lost} Second failure: {error}"
         ) from error
     if found is None:
         api.report(
-            f"{kind.where[0].upper()}{kind.where[1:]} does not show it after {kind.confirmation_timeout:.0f} s, so it "
-            f"counts as not accepted. If it appears later, there is one too many: {_named(kind)}."
+            f"{kind.where[0].upper()}{kind.where[1:]} shows no result after {kind.confirmation_timeout:.0f} s, so the "
+            f"request counts as not accepted. If a result appears later, it is a duplicate: {_named(kind)}."
         )
     return found
 

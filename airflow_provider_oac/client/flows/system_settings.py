@@ -34,9 +34,7 @@ def setting_text(key: str, value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise OACConfigurationError(
-        f"The value of setting {key} is to be a text, a number or a boolean, not {type(value).__name__}."
-    )
+    raise OACConfigurationError(f"Setting {key} must be a text, a number or a boolean, not {type(value).__name__}.")
 
 
 def setting_changes(current: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, tuple[str | None, str]]:
@@ -102,25 +100,25 @@ def domain_changes(
     :param only: whether to delete all domains that are not desired.
     :raises OACConfigurationError: if a domain is both desired and to be deleted.
     """
-    there = {domain.casefold(): domain for domain in present}
-    asked = {domain.casefold(): policy for domain, policy in wanted.items()}
+    current = {domain.casefold(): domain for domain in present}
+    desired = {domain.casefold(): policy for domain, policy in wanted.items()}
     leaving = {domain.casefold() for domain in gone}
-    if both := sorted(leaving & set(asked)):
-        raise OACConfigurationError(f"Safe domains {', '.join(both)} are to be there and to be removed.")
+    if both := sorted(leaving & set(desired)):
+        raise OACConfigurationError(f"Safe domains {', '.join(both)} are both desired and to be deleted.")
     if only:
-        leaving |= set(there) - set(asked)
-    known = {there[key]: (present[there[key]], policy) for key, policy in asked.items() if key in there}
+        leaving |= set(current) - set(desired)
+    known = {current[key]: (present[current[key]], policy) for key, policy in desired.items() if key in current}
     # Policies that only OAC has do not count.
-    alike = {
-        domain
+    updated = {
+        domain: (before, after)
         for domain, (before, after) in known.items()
-        if all(before.get(name, False) == value for name, value in after.items())
+        if any(before.get(name, False) != value for name, value in after.items())
     }
     return DomainChanges(
-        created={domain: policy for domain, policy in wanted.items() if domain.casefold() not in there},
-        updated={domain: pair for domain, pair in known.items() if domain not in alike},
-        deleted={there[key]: present[there[key]] for key in sorted(leaving) if key in there},
-        unchanged=tuple(domain for domain in known if domain in alike),
+        created={domain: policy for domain, policy in wanted.items() if domain.casefold() not in current},
+        updated=updated,
+        deleted={current[key]: present[current[key]] for key in sorted(leaving) if key in current},
+        unchanged=tuple(domain for domain in known if domain not in updated),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,19 +43,15 @@ def csv_line(values: Iterable[Any]) -> str:
     Booleans are ``true`` and ``false``, ``None`` is empty.
     """
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(
-        [str(value).lower() if isinstance(value, bool) else value for value in values]
-    )
+    row = [str(value).lower() if isinstance(value, bool) else value for value in values]
+    csv.writer(text, lineterminator="").writerow(row)
     return text.getvalue()
 
 
 @flow
-async def write_json_lines(api: Api, source: Source[T], sink: Sink, record: Callable[[T], Any] = plain) -> Written:
-    """Write all items of a source to a file, as JSON lines.
-
-    :param record: converts an item to JSON-compatible data.
-    """
-    return await api.run(write_lines(sink, (json_line(record(item)) async for item in source(api))))
+async def write_json_lines(api: Api, source: Source[Any], sink: Sink) -> Written:
+    """Write all items of a source to a file, as JSON lines."""
+    return await api.run(write_lines(sink, (json_line(plain(item)) async for item in source(api))))
 
 
 @flow

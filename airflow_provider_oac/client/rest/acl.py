@@ -96,12 +96,12 @@ def update(
     :raises OACConfigurationError: for an unknown mode, an account that is named twice, or no account.
     """
     if mode not in MODES:
-        raise OACConfigurationError(f"The mode of a change of permissions is one of {', '.join(MODES)}, not {mode!r}.")
+        raise OACConfigurationError(f"mode must be one of {', '.join(MODES)}, not {mode!r}.")
     if not entries:
-        raise OACConfigurationError("No account is named, so there is nothing to change.")
+        raise OACConfigurationError("No account given: name at least one account to change.")
     keys = [entry.key for entry in entries]
     if twice := sorted({name for one, name in keys if keys.count((one, name)) > 1}):
-        raise OACConfigurationError(f"An account is named twice: {', '.join(twice)}.")
+        raise OACConfigurationError(f"Each account may appear once, but these appear twice: {', '.join(twice)}.")
     doing = f"change the permissions of {kind} {ids.quoted(item_id)} ({mode})"
     path = f"/catalog/{segment(kind)}/{segment(item_id)}/actions/updateACL"
     body = {"aclList": [_body(entry, mode) for entry in entries], "recursive": recursive, "updateMode": mode}

@@ -146,7 +146,7 @@ def list_children(kind: str, item_id: str, **options: Unpack[ListOptions]) -> Li
     :param item_id: its id.
     :param options: see :class:`ListOptions`.
     """
-    return _listing(f"list what {kind} {ids.quoted(item_id)} holds", _path(kind, item_id), options)
+    return _listing(f"list the content of {kind} {ids.quoted(item_id)}", _path(kind, item_id), options)
 
 
 def _listing(
@@ -272,8 +272,7 @@ def check_movable(kind: str) -> None:
     """
     if kind in IMMOVABLE:
         raise OACConfigurationError(
-            f"OAC does not move {kind} (documented for {', '.join(IMMOVABLE)}). Copy the item instead, or move the "
-            "content in OAC itself."
+            f"OAC does not move {kind} (documented for {', '.join(IMMOVABLE)}). Next step: copy the item instead."
         )
 
 
@@ -322,7 +321,7 @@ def _read_types(response: Response) -> tuple[str, ...]:
     body = response.json()
     found = body if isinstance(body, list) else [body]
     if not all(isinstance(item, dict) and isinstance(item.get("type"), str) for item in found):
-        raise OACResponseError("The types of the catalog should be objects with a member 'type'.")
+        raise OACResponseError("The catalog's types should be objects with a member 'type'.")
     return tuple(item["type"] for item in found)
 
 
@@ -337,17 +336,13 @@ def _read_item(value: Any, kind: str = "") -> CatalogItem:
     what = "An item of the catalog"
     item = as_object(value, what)
     if set(item) == {"type"}:
-        raise OACResponseError(
-            f"OAC answered with a type descriptor ({item['type']!r}) in place of an item, as it does for a list "
-            "without a search (observed)."
-        )
+        raise OACResponseError(f"A type descriptor ({item['type']!r}) came in place of an item.")
     return CatalogItem.parse(item, what, **({} if item.get("type") else {"type": kind}))
 
 
 def _read_text(response: Response) -> str:
     """Read a text (documented as a JSON string), whatever its form."""
     try:
-        body = response.json()
+        return str(response.json())
     except OACResponseError:
-        body = response.body.decode(errors="replace")
-    return body if isinstance(body, str) else str(body)
+        return response.body.decode(errors="replace")

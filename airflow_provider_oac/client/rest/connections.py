@@ -68,8 +68,8 @@ def create(order: ConnectionOrder) -> Call[str | None]:
     check_credentials(order.params)
     if not order.params.get("connectionType"):
         raise OACConfigurationError(
-            f"Connection {order.name!r} has no connectionType, by which OAC knows its data source, such as "
-            "oracle-autonomous-data-warehouse. Create one by hand in OAC and read it to see what its parameters are."
+            f"Connection {order.name!r} has no connectionType, such as oracle-autonomous-data-warehouse. Next step: "
+            "create one by hand in OAC, and read it to see its parameters."
         )
     causes = {409: "a connection of this name exists already (inferred)"}
     doing = f"create connection {order.name!r}"
@@ -145,9 +145,8 @@ def check_credentials(params: Mapping[str, Any]) -> None:
     """
     if missing := [name for name in ("username", "password") if not params.get(name)]:
         raise OACConfigurationError(
-            f"{' and '.join(missing)} missing. OAC wants both whenever a connection is created or updated, also if "
-            "something else changes (documented), since it gives no password back. They are login and password of the "
-            "Airflow Connection that holds the data source's credentials."
+            f"{' and '.join(missing)} missing. OAC needs both whenever a connection is created or updated "
+            "(documented). Next step: set login and password of the Airflow Connection for the data source."
         )
 
 

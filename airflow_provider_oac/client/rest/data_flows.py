@@ -51,14 +51,14 @@ def check_override(body: Mapping[str, Any]) -> None:
     if kind is None:
         return
     if kind not in _MEMBERS:
-        raise OACConfigurationError(f"The type of what is replaced is {', '.join(_MEMBERS)}, not {kind!r}.")
+        raise OACConfigurationError(f"The override's type must be {', '.join(_MEMBERS)}, not {kind!r}.")
     known = _MEMBERS[kind]
     if unknown := sorted(set(body) - known):
         raise OACConfigurationError(
-            f"To replace a {kind}, OAC knows no {', '.join(map(repr, unknown))}; it knows {', '.join(sorted(known))}."
+            f"An override of a {kind} has no {', '.join(map(repr, unknown))}, only {', '.join(sorted(known))}."
         )
     missing = sorted(name for name in known - {"datasetId", "datasetName"} if not body.get(name))
     if kind != "cube" and not (body.get("datasetId") or body.get("datasetName")):
         missing.append("datasetId")
     if missing:
-        raise OACConfigurationError(f"To replace a {kind}, OAC needs {', '.join(missing)} as well.")
+        raise OACConfigurationError(f"An override of a {kind} needs {', '.join(missing)} as well.")

@@ -112,10 +112,8 @@ class Job(Model):
 
     def as_work(self) -> WorkRequest:
         """Convert the job to a work request, to wait for it in the same way."""
-        failures = tuple(
-            f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed
-        )
-        return WorkRequest(self.id, self.status, self.run_type or "job", None, (), failures, self.raw)
+        failed = tuple(f"task {quoted(task.name)!r} ended {quoted(task.status)}" for task in self.tasks if task.failed)
+        return WorkRequest(self.id, self.status, self.run_type or "job", None, (), failed, self.raw)
 
 
 @dataclass(frozen=True)
@@ -138,36 +136,6 @@ class Runnable:
     def path(self) -> str:
         """The path of its operations."""
         return f"/catalog/{self.kind}/{segment(self.object_id)}"
-
-
-def history(
-    of: Runnable,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    status: str | None = None,
-    limit: int | None = None,
-    tasks: bool = True,
-) -> Call[list[Job]]:
-    """List jobs, newest first (documented).
-
-    It is not documented whether an object that never ran has an empty history or none (404).
-
-    :param of: the object that ran.
-    :param since: only jobs that were started after this time.
-    :param until: only jobs that were started before this time.
-    :param status: only jobs with this status.
-    :param limit: most jobs to list.
-    :param tasks: whether to include the tasks of each job.
-    """
-    query = {
-        "fromStartTime": _time(since),
-        "toStartTime": _time(until),
-        "jobStatus": status,
-        "numberOfJobs": limit,
-        "includeTasks": tasks,
-    }
-    return Call(f"list the jobs of {of}", "GET", f"{of.path}/history", read_jobs, query=query, repeatable=True)
 
 
 def one(of: Runnable, job_id: str, *, tasks: bool = True) -> Call[Job]:
@@ -227,12 +195,21 @@ class JobHistory:
         limit: int | None = None,
         tasks: bool = True,
     ) -> Call[list[Job]]:
-        """List jobs, newest first.
+        """List jobs, newest first (documented).
 
-        Operation ``GET /catalog/{type}/{id}/history`` (documented). The parameters are those of :func:`history`.
+        Operation ``GET /catalog/{type}/{id}/history`` (documented). It is not documented whether an object that never
+        ran has an empty history or none (404).
+
+        :param object_id: its id, encoded as lists return it.
+        :param since: only jobs that were started after this time.
+        :param until: only jobs that were started before this time.
+        :param status: only jobs with this status.
+        :param limit: most jobs to list.
+        :param tasks: whether to include the tasks of each job.
         """
-        of = self.runnable(object_id)
-        return history(of, since=since, until=until, status=status, limit=limit, tasks=tasks)
+        of, times = self.runnable(object_id), {"fromStartTime": _time(since), "toStartTime": _time(until)}
+        query = {**times, "jobStatus": status, "numberOfJobs": limit, "includeTasks": tasks}
+        return Call(f"list the jobs of {of}", "GET", f"{of.path}/history", read_jobs, query=query, repeatable=True)
 
     def latest(self, object_id: str, *, tasks: bool = True) -> Call[list[Job]]:
         """Read the most recent job, as a list of one (documented) or none (not documented).
@@ -267,7 +244,7 @@ def read_jobs(response: Response) -> list[Job]:
 def _read_one(response: Response, job_id: str) -> Job:
     if found := next((job for job in read_jobs(response) if job.id == job_id), None):
         return found
-    raise OACResponseError(f"OAC was asked for job {job_id}, but its response does not hold that job.")
+    raise OACResponseError(f"The response does not contain job {job_id}.")
 
 
 def _total(values: list[float | None]) -> float | None:

@@ -61,13 +61,13 @@ class MailServer(Model):
         :raises OACConfigurationError: naming a member that is missing or breaks a documented rule.
         """
         if missing := [name for name in MEMBERS if body.get(name) in (None, "", {})]:
-            raise OACConfigurationError(f"The mail server lacks {', '.join(missing)}, which OAC needs (documented).")
+            raise OACConfigurationError(f"The mail server needs {', '.join(missing)} as well (documented).")
         security = body["connectionSecurity"]
         if isinstance(security, str):
             security = {"connectionSecurityType": security}
         port = str(body["port"])
         if not (port.isascii() and port.isdigit() and len(port) < 6 and 1 <= int(port) <= 65535):
-            raise OACConfigurationError(f"The port of the mail server is 1 to 65535 (documented), not {port!r}.")
+            raise OACConfigurationError(f"The mail server's port must be 1 to 65535 (documented), not {port!r}.")
         server = cls(str(body["host"]), int(port), body["sender"], body["auth"], security)
         _check(server)
         return server
@@ -79,7 +79,7 @@ def get() -> Call[MailServer | None]:
     Operation ``GET /system/mail/server`` (documented). Without a mail server OAC answers 404 (inferred) or an empty
     body, and the result is ``None``.
     """
-    return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True, reads=_none)
+    return Call("read the mail server", "GET", _PATH, _read_server, repeatable=True, reads=_is_missing)
 
 
 def configure(server: MailServer) -> Call[None]:
@@ -102,26 +102,25 @@ def delete() -> Call[None]:
 def _check(server: MailServer) -> None:
     for what, value in (("sender", server.sender), ("auth", server.auth), ("connectionSecurity", server.security)):
         if not isinstance(value, Mapping):
-            raise OACConfigurationError(f"{what} of the mail server is an object, not {type(value).__name__}.")
-    kind = server.auth.get("authType")
-    for what, given, known in (
-        ("authType", kind, AUTH_TYPES),
-        ("connectionSecurityType", server.security.get("connectionSecurityType"), SECURITY_TYPES),
+            raise OACConfigurationError(f"The mail server's {what} must be an object, not {type(value).__name__}.")
+    for where, what, known in (
+        (server.auth, "authType", AUTH_TYPES),
+        (server.security, "connectionSecurityType", SECURITY_TYPES),
     ):
-        if given not in known:
-            raise OACConfigurationError(f"{what} is {', '.join(known)} (documented), not {given!r}.")
+        if where.get(what) not in known:
+            raise OACConfigurationError(f"{what} must be {', '.join(known)} (documented), not {where.get(what)!r}.")
     password = server.auth.get("password")
     length = len(password) if isinstance(password, str) else 0
-    if kind == PASSWORD_AUTH and not 8 <= length <= 255:
+    if server.auth["authType"] == PASSWORD_AUTH and not 8 <= length <= 255:
         raise OACConfigurationError(
-            f"The password of the mail server has 8 to 255 characters (documented), but the one given has {length}."
+            f"The mail server's password must have 8 to 255 characters (documented), but it has {length}."
         )
 
 
-def _none(response: Response) -> bool:
+def _is_missing(response: Response) -> bool:
     return response.status == 404
 
 
 def _read_server(response: Response) -> MailServer | None:
-    body = None if _none(response) or not response.body.strip() else response.json()
+    body = None if _is_missing(response) or not response.body.strip() else response.json()
     return None if body in (None, {}) else MailServer.parse(body, "The mail server")

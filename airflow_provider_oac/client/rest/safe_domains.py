@@ -65,8 +65,8 @@ def checked_domain(domain: str) -> str:
     """
     if not isinstance(domain, str) or len(domain) > 255 or not _DOMAIN.fullmatch(domain):
         raise OACConfigurationError(
-            f"{domain!r} is no domain. Wanted is a host such as my.example.com or *.example.com, with a scheme before "
-            "or a port behind it where needed, without a path."
+            f"{domain!r} is not a safe domain. Expected: a host such as my.example.com or *.example.com, optionally "
+            "with a scheme or a port, without a path."
         )
     return domain
 
@@ -76,19 +76,13 @@ def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> P
 
     :raises OACConfigurationError: for an unknown name, or if there are no names at all.
     """
-    if isinstance(policy, str):
-        policy = [policy]
-    if not isinstance(policy, Iterable):
+    names = [policy] if isinstance(policy, str) else policy if isinstance(policy, Iterable) else [str(policy)]
+    given = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, True)
+    if wrong := [str(name) for name, on in given.items() if name not in POLICIES or not isinstance(on, bool)]:
         raise OACConfigurationError(
-            f"Safe domain {domain}: its policies are a list of names, or names with true or false, not {policy!r}."
+            f"Safe domain {domain} cannot have the policies {', '.join(sorted(wrong))}. Expected: a list of names, or "
+            f"names with true or false, of {', '.join(POLICIES)}."
         )
-    given = dict(policy) if isinstance(policy, Mapping) else dict.fromkeys(policy, True)
-    if unknown := sorted(str(name) for name in set(given) - set(POLICIES)):
-        raise OACConfigurationError(
-            f"Safe domain {domain}: OAC has no policy {', '.join(map(repr, unknown))}, but {', '.join(POLICIES)}."
-        )
-    if wrong := [name for name, value in given.items() if not isinstance(value, bool)]:
-        raise OACConfigurationError(f"Safe domain {domain}: {', '.join(wrong)} is to be true or false.")
     return {name: given.get(name, False) for name in POLICIES}
 
 

@@ -65,12 +65,9 @@ class Storage:
                 "ociKeyFingerprint": self.user.fingerprint,
                 "ociPrivateKeyWrapped": self.user.private_key_wrapped,
             }
-        body: dict[str, Any] = {"type": "OCI_NATIVE", "bucket": self.bucket, "auth": auth}
-        if self.region:
-            body["bucketOciRegion"] = self.region
-        if self.namespace:
-            body["bucketOciNamespace"] = self.namespace
-        return body
+        place = {"bucketOciRegion": self.region, "bucketOciNamespace": self.namespace}
+        given = {name: value for name, value in place.items() if value}
+        return {"type": "OCI_NATIVE", "bucket": self.bucket, "auth": auth, **given}
 
 
 def _visible(value: Any) -> str:
@@ -184,8 +181,8 @@ def check_password(password: str) -> None:
         missing.append("a special character")
     if missing:
         raise OACConfigurationError(
-            f"The snapshot password does not follow OAC's rules; it needs {', '.join(missing)}. Put another one into a "
-            "new Connection and name that; the password of a Connection that sealed snapshots must stay as it is."
+            f"The snapshot password does not follow OAC's rules; it needs {', '.join(missing)}. Next step: put another "
+            "password into a new Connection. Never change the password of a Connection that sealed snapshots."
         )
 
 
@@ -197,8 +194,7 @@ def checked_uri(uri: str) -> str:
     form = re.fullmatch(r"file:///(?P<folders>(?:[^/]+/)*)(?P<file>[^/]+)\.bar", uri)
     if not form or {".", ".."} & set(form["folders"].split("/")) or not uri.isprintable():
         raise OACConfigurationError(
-            f"The path of a snapshot's file must look like file:///folder/name.bar, but is {uri!r}; OAC refuses bare "
-            "names, oci:// and https:// addresses."
+            f"The path of a snapshot's file must look like file:///folder/name.bar, not {uri!r}."
         )
     return uri
 

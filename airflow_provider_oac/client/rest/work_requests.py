@@ -85,7 +85,7 @@ def get(work_request_id: str) -> Call[WorkRequest]:
     """
     doing, path = f"read the state of work request {work_request_id}", f"/workRequests/{segment(work_request_id)}"
     # These statuses are documented without a reason.
-    causes = dict.fromkeys((409, 412), "OAC does not report on the work request in its present state")
+    causes = dict.fromkeys((409, 412), "OAC does not report the work request in its current state")
     return Call(doing, "GET", path, WorkRequest.reader("A work request"), repeatable=True, causes=causes)
 
 
@@ -109,6 +109,6 @@ def accepted_id(response: Response) -> str:
         if found and isinstance(found, str):
             return visible(found)
     raise OACResponseError(
-        f"HTTP {response.status} accepts the work but names no work request: neither the body's workRequestId, nor "
-        "the header oa-work-request-id, nor a resourceUri is there."
+        f"HTTP {response.status} names no work request: it has neither workRequestId, nor resourceUri, nor the header "
+        "oa-work-request-id."
     )

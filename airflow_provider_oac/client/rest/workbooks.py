@@ -108,14 +108,14 @@ def export(
     check_screen(width, height)
     if not 1 <= len(canvas_ids) <= MAX_CANVASES:
         raise OACConfigurationError(
-            f"An export takes 1 to {MAX_CANVASES} canvases, but {len(canvas_ids)} are given. Make several exports; "
+            f"An export takes 1 to {MAX_CANVASES} canvases, not {len(canvas_ids)}. Next step: make several exports; "
             "OACExportWorkbookOperator does so and joins them."
         )
     for canvas_id in canvas_ids:
         if not canvas_id or len(canvas_id) > MAX_CANVAS_ID:
             raise OACConfigurationError(
-                f"The id of a canvas has 1 to {MAX_CANVAS_ID} characters, but one given has {len(canvas_id)}: "
-                f"{canvas_id[:60]!r}. Ids come from the call that lists a workbook's canvases."
+                f"A canvas id must have 1 to {MAX_CANVAS_ID} characters, but {canvas_id[:60]!r} has {len(canvas_id)}. "
+                "Next step: list the canvases of the workbook."
             )
     doing = f"export {len(canvas_ids)} canvases of workbook {quoted(workbook_id)} as {file_format}"
     body = {
@@ -150,7 +150,7 @@ def check_format(file_format: str) -> None:
     :raises OACConfigurationError: naming the supported formats.
     """
     if file_format not in (PDF, PNG):
-        raise OACConfigurationError(f"The format of an export is {PDF!r} or {PNG!r}, but {file_format!r} is given.")
+        raise OACConfigurationError(f"The format of an export must be {PDF!r} or {PNG!r}, not {file_format!r}.")
 
 
 def check_screen(width: int, height: int) -> None:
@@ -161,7 +161,7 @@ def check_screen(width: int, height: int) -> None:
     for what, pixels in (("width", width), ("height", height)):
         if isinstance(pixels, bool) or not isinstance(pixels, int) or not 1 <= pixels <= MAX_SCREEN:
             raise OACConfigurationError(
-                f"The {what} of an exported canvas is a whole number of 1 to {MAX_SCREEN} pixels, not {pixels!r}."
+                f"The {what} must be a whole number of 1 to {MAX_SCREEN} pixels, not {pixels!r}."
             )
 
 
@@ -180,7 +180,7 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
             raise OACConfigurationError(f"The workbook has no canvas in its visualize tab. It has: {names}.")
         return found
     if not wanted:
-        raise OACConfigurationError(f"No canvas is named; leave canvases out for all of them. It has: {names}.")
+        raise OACConfigurationError(f"No canvas given; leave canvases out for all of them. It has: {names}.")
     found = []
     for item in wanted:
         by_id = [canvas for canvas in listed if canvas.id == item]
@@ -192,7 +192,7 @@ def chosen(listed: Sequence[Canvas], wanted: Sequence[str] | None) -> list[Canva
             ids = ", ".join(canvas.id for canvas in fitting)
             raise OACConfigurationError(f"{len(fitting)} canvases are named {item!r}: {ids}. Give the id instead.")
         if fitting[0] in found:
-            raise OACConfigurationError(f"The same canvas is named twice: {visible(fitting[0].id)}.")
+            raise OACConfigurationError(f"Canvas {visible(fitting[0].id)} is given twice.")
         found.append(fitting[0])
     return found
 

@@ -5,8 +5,7 @@ others saw on live instances (observed).
 """
 
 from airflow_provider_oac.client.sql.files import write_file
-from airflow_provider_oac.client.sql.freshness import FreshData
-from airflow_provider_oac.client.sql.queries import Rows, pages, query
+from airflow_provider_oac.client.sql.queries import FreshData, Rows, pages, query
 from airflow_provider_oac.client.sql.session import McpSession
 from airflow_provider_oac.client.sql.sources import datasets, describe, read_workbook, subject_areas
 from airflow_provider_oac.client.sql.statement import read_statement

@@ -71,7 +71,7 @@ class Cursor:
 
     def executemany(self, operation: str, _parameters: Sequence[Sequence[Any]]) -> None:
         """Refuse the query: this method is for statements that change data."""
-        raise Doing("run it for several sets of values").unsent("OAC only answers queries", "Run each query by itself.")
+        raise Doing("run it for several sets of values").unsent("OAC only answers queries", "Run each query alone.")
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """Return the next row; ``None`` after the last one."""

@@ -12,30 +12,27 @@ from airflow_provider_oac.transport.redaction import quoted
 _CODE = re.compile(r"\[nQSError:\s*(\d+)\]")
 # Codes that wrap the code that matters (known from logs of BI Server).
 _GENERIC = frozenset({10058, 43113, 43119})
-_COLUMN = "Compare the names with what describe_data shows, and check the rights of the user on the source."
+_COLUMN = "Compare the names with describe_data, and check the user's permissions on the source."
 # Documented: 27037; observed: 27005, 17001, 42036, 22078; from practice with BI Server: 27002.
 _KNOWN = {
     27005: ("the source has no column of this name, or the user may not see it", _COLUMN),
-    27002: ("the text is not Logical SQL", "Correct the query near the place that OAC names."),
+    27002: ("the text is not Logical SQL", "Correct the query near the position that OAC names."),
     27037: ("a level of a time function has no full name", "Write the level with all its parts."),
     42036: ("ORDER BY names a column of REPORT_…", "Order by another column, or by its position."),
-    22078: ("the dataset changed after the query was written", "Refresh the dataset in OAC, then describe it anew."),
-    17001: (
-        "the database behind the source refused the query, or OAC's sign-in there",
-        "Open the source in OAC: the connection or the data model needs a repair there.",
-    ),
+    22078: ("the dataset changed after the query was written", "Refresh the dataset in OAC, then describe it again."),
+    17001: ("the source's database refused the query or the sign-in", "Repair the connection or data model in OAC."),
 }
 _VARIABLE = (
     "a session variable of the data model has no value for this user",
-    "Let the model's author initialize it for this user.",
+    "Ask the model's author to initialize it for this user.",
 )
 SOURCE = (
     "the subject area or dataset does not exist, the user may not read it, or the text is not Logical SQL",
-    "Check the name in FROM with sql.subject_areas() and sql.datasets(), the user's rights, and the query.",
+    "Check the name in FROM with sql.subject_areas() and sql.datasets(), the user's permissions, and the query.",
 )
 _OTHER = (
-    "the user lacks a right, or the MCP server of OAC, which is a preview, changed",
-    "Read what OAC says, and look for a newer version of this provider.",
+    "the user lacks a permission, or OAC changed its MCP server, which is a preview",
+    "Read OAC's message, and check for a newer version of this provider.",
 )
 
 
@@ -66,9 +63,8 @@ class Doing:
         code = next((one for one in codes if one in _KNOWN), None)
         code = code or next((one for one in codes if one not in _GENERIC), None)
         cause, step = _KNOWN.get(code or 0) or (_VARIABLE if "NQ_SESSION" in said else self.cause)
-        message = (
-            f"Could not {self.text}: OAC answered {_safe(said, self.values)}. Likely cause: {cause}. Next step: {step}"
-        )
+        came = _safe(said, self.values)
+        message = f"Could not {self.text}: OAC answered {came}. Likely cause: {cause}. Next step: {step}"
         return kind(message, code=code, codes=codes)
 
     def unsent(self, problem: str, step: str) -> OACQueryError:

@@ -38,7 +38,7 @@ async def write_file(
     """
     if len(set(columns)) < len(columns) or not set(types) <= set(columns):
         raise OACConfigurationError(
-            f"The columns are {', '.join(columns)}. Each needs a name of its own, and column_types names some of them."
+            f"The columns are {', '.join(columns)}. Their names must differ, and column_types may name only these."
         )
     if file_format == "csv":
         lines = (csv_line(row) async for page in source(api) for row in page.rows)
@@ -80,8 +80,7 @@ class _Parquet:
             import pyarrow.parquet
         except ImportError:
             raise OACConfigurationError(
-                "Parquet needs pyarrow: install airflow-provider-oac[parquet] where the task runs, or choose csv or "
-                "jsonl."
+                "Parquet needs pyarrow. Next step: install airflow-provider-oac[parquet], or choose csv or jsonl."
             ) from None
         self._arrow: Any = pyarrow
         self._wanted = {name: self._type(name, text) for name, text in types.items()}
@@ -113,8 +112,8 @@ class _Parquet:
             return self._arrow.type_for_alias(text)
         except ValueError:
             raise OACConfigurationError(
-                f"column_types[{name!r}] is {text!r}, which pyarrow does not know. Give a type such as 'int64', "
-                "'double', 'decimal128(18, 2)', 'date32', 'timestamp[us]' or 'string'."
+                f"column_types[{name!r}] is {text!r}, which pyarrow does not know. Next step: use 'int64', 'double', "
+                "'decimal128(18, 2)', 'date32', 'timestamp[us]' or 'string'."
             ) from None
 
     def _inferred(self, values: list[Any]) -> Any:
@@ -143,8 +142,8 @@ class _Parquet:
             pass
         # Raised outside the except block, because that exception contains a value.
         raise OACContentError(
-            f"The column {name} has a value that is no {kind}. Likely cause: the first page decided its type, and a "
-            f"later one holds other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
+            f"Column {name} has a value that does not fit {kind}. Likely cause: the first page decided the type, and a "
+            f"later page has other values. Next step: set column_types={{{name!r}: 'double'}}, or another type."
         )
 
 

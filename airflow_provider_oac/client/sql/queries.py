@@ -1,18 +1,21 @@
-"""Run queries, as a whole or page by page."""
+"""Run queries, as a whole or page by page, and check how recent their data is."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from operator import eq
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from airflow_provider_oac.client.api import Api, flow
+from airflow_provider_oac.client.flows.catalog_watch import Sighting
+from airflow_provider_oac.client.paging import PagePlan
 from airflow_provider_oac.client.sql.session import McpSession
 from airflow_provider_oac.client.sql.statement import Column, Statement, literal, read_statement
-from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACQueryError, OACResponseError
 
 MAX_ROWS = 10_000
 # The form in which OAC writes dates and times (observed). They are in the source's time zone, which they do not name.
@@ -72,9 +75,8 @@ async def query(
     if not allow_truncated:
         count = min(len(found), max_rows)
         raise OACQueryError(
-            f"Could not {made.doing.text}: OAC has more rows than the {count} that came or may be returned. Nothing "
-            "was returned, since a part would pass for the whole. Next step: narrow the query, raise max_rows, read "
-            "pages, or set allow_truncated=True."
+            f"Could not {made.doing.text}: OAC has more than the first {count} rows. Next step: narrow the query, "
+            "raise max_rows, read pages, or set allow_truncated=True."
         )
     return Rows(found.columns, tuple(values[:max_rows] for values in found.data), True)
 
@@ -111,7 +113,7 @@ async def pages(
     column = next((one for one in made.columns if key and one.name.casefold() == key.casefold()), None)
     if key and column is None:
         names = ", ".join(one.name for one in made.columns)
-        raise made.doing.unsent(f"the key {key} is not among its columns: {names}", "Add it after SELECT.")
+        raise made.doing.unsent(f"the key {key} is not one of its columns: {names}", "Add it after SELECT.")
     count, last = 0, None
     while True:
         after = {"offset": count} if column is None else {"condition": "" if last is None else f"> {literal(last)}"}
@@ -121,7 +123,7 @@ async def pages(
             if None in values:
                 raise _bad_key(made, column, "NULL")
             if any(map(eq, [last, *values], values)):
-                raise _bad_key(made, column, "one value in several rows, or in another order than OAC compares by")
+                raise _bad_key(made, column, "duplicate values, or a sort order that differs from its comparison")
             last = values[-1] if values else last
         if len(page) or not count:
             yield page
@@ -136,27 +138,26 @@ async def pages(
 
 def _bad_key(made: Statement, key: Column, what: str) -> OACQueryError:
     return OACQueryError(
-        f"Could not {made.doing.text} page by page: its key {key.name} has {what}, so rows would be lost. Next step: "
-        "name a column that has another value in each row and no NULL, or leave the key out and order by several "
-        "columns."
+        f"Could not {made.doing.text} page by page: its key {key.name} has {what}, so rows could be lost. Next step: "
+        "choose a key that is unique and never NULL, or leave the key out and order by several columns."
     )
 
 
 async def _run(api: Api, session: McpSession, made: Statement, text: str, max_rows: int) -> Rows:
     """Send a query and read its result."""
     arguments = {"query": text, "maxRows": max_rows}
-    held = await session.tool(api, "execute_logical_sql", arguments, made.doing)
-    status = held.get("status")
+    content = await session.tool(api, "execute_logical_sql", arguments, made.doing)
+    status = content.get("status")
     if isinstance(status, dict) and status.get("error"):
         raise made.doing.refused(str(status.get("message")))
-    batches = held.get("batches")
+    batches = content.get("batches")
     if not isinstance(batches, list) or not all(isinstance(batch, dict) for batch in batches):
         raise _unreadable(made, "it has no list of batches")
     records = [record for batch in batches for record in batch.get("data") or ()]
-    summary = held.get("summary")
+    summary = content.get("summary")
     total = summary.get("totalRecords") if isinstance(summary, dict) else None
     if total is not None and total != len(records):
-        raise _unreadable(made, f"{len(records)} rows came, and it counts {total}")
+        raise _unreadable(made, f"it has {len(records)} rows, but reports {total}")
     truncated = bool(batches and batches[-1].get("hasMore")) or len(records) >= max_rows
     data = tuple(_with_moments(values) for values in _by_column(made, records))
     return Rows(tuple(column.name for column in made.columns), data, truncated)
@@ -165,11 +166,11 @@ async def _run(api: Api, session: McpSession, made: Statement, text: str, max_ro
 def _by_column(made: Statement, records: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """Group the values by column; a column that is NULL may be missing from a row (observed on another channel)."""
     found = set().union(*records)
-    came = {name.casefold(): name for name in found}
+    returned = {name.casefold(): name for name in found}
     keys = [column.key.casefold() for column in made.columns]
-    if len(came) < len(found) or not came.keys() <= set(keys):
+    if len(returned) < len(found) or not returned.keys() <= set(keys):
         raise _unreadable(made, f"it has {len(found)} columns, not the {len(keys)} of the query")
-    names = [came.get(key, key) for key in keys]
+    names = [returned.get(key, key) for key in keys]
     return [[record.get(name) for record in records] for name in names]
 
 
@@ -185,6 +186,53 @@ def _with_moments(values: list[Any]) -> list[Any]:
 
 def _unreadable(made: Statement, problem: str) -> OACResponseError:
     return OACResponseError(
-        f"Could not {made.doing.text}: the result cannot be read, {problem}. Likely cause: OAC changed its MCP server, "
-        "which is a preview. Next step: look for a newer version of this provider."
+        f"Could not {made.doing.text}: the result is invalid: {problem}. Likely cause: OAC changed its MCP server, "
+        "which is a preview. Next step: check for a newer version of this provider."
     )
+
+
+@dataclass(frozen=True)
+class FreshData:
+    """A source whose newest date a sensor waits for.
+
+    :param sql: a query that returns one row with a date in its first column.
+    :param max_age: maximum age of the date, in seconds.
+    :param timezone: the time zone of the source: OAC's dates have none.
+    """
+
+    sql: str
+    max_age: float
+    timezone: str = "UTC"
+
+    hint: ClassVar[str] = "Check whether the source was loaded, and its time zone."
+
+    def text(self) -> str:
+        """Describe the condition for people."""
+        sources = ", ".join(read_statement(self.sql).sources) or "the query"
+        return f"A date of {sources}, at most {timedelta(seconds=self.max_age)} old"
+
+    async def poll(self, api: Api, plan: PagePlan = PagePlan()) -> Sighting:
+        """Query the date once; a flow.
+
+        :param plan: not used.
+        :raises OACConfigurationError: if the value is not a date, or the time zone is unknown.
+        """
+        found = await api.run(query(self.sql, max_rows=1))
+        value: Any = found.data[0][0] if len(found) else None
+        if value is None:
+            return Sighting(None, f"{self.text()}: the query returned no date.")
+        try:
+            zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        except (ValueError, LookupError):
+            raise OACConfigurationError(
+                f"There is no time zone {self.timezone!r}. Next step: set timezone to a name such as Europe/Berlin."
+            ) from None
+        try:
+            newest = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise OACConfigurationError(
+                f"{self.text()}: the first column is not a date. Next step: select one, such as MAX of a date."
+            ) from None
+        newest = newest if newest.tzinfo else newest.replace(tzinfo=zone)
+        fresh = api.now() - newest.timestamp() <= self.max_age
+        return Sighting(newest if fresh else None, f"{self.text()}: the newest is {newest.isoformat()}.")

@@ -1,17 +1,33 @@
-"""An MCP session: initialization, the session's header, the list of tools, and a new session if OAC forgot it."""
+"""An MCP session: JSON-RPC 2.0 over one HTTP POST per message (MCP's Streamable HTTP), and its tools.
+
+A response is JSON or a stream of server-sent events. If OAC forgot the session, a new one begins.
+
+Sources: the specification of MCP, revision 2025-06-18, "Transports"; "Server-sent events" of the HTML standard.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.sql import framing
-from airflow_provider_oac.client.sql.errors import Doing, SessionLostError
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACResponseError
+from airflow_provider_oac.client.calls import Call, nothing
+from airflow_provider_oac.client.sql.errors import Doing, SessionLostError, secret_texts
+from airflow_provider_oac.exceptions import OACApiError, OACError, OACQueryError, OACResponseError
+from airflow_provider_oac.transport.io import Response, media_type
+from airflow_provider_oac.transport.redaction import error_object
 from airflow_provider_oac.transport.retry import RetryPolicy
 
+PATH = "/api/mcp"
+_JSON, _EVENTS = "application/json", "text/event-stream"
+_CAUSES = {
+    403: "the user may not use the MCP server, or it does not accept this kind of token",
+    404: "this instance has no MCP server (a preview), or OAC ended the session",
+}
 # The only tools that this package calls; all of them only read (documented).
 READ_TOOLS = frozenset({"search_catalog", "describe_data", "execute_logical_sql"})
 PROTOCOL = "2025-06-18"
@@ -45,15 +61,15 @@ class McpSession:
         tools = await self.tools(api)
         if name not in tools:
             raise OACError(
-                f"Could not {doing.text}: the MCP server of OAC has no tool {name}; it has {', '.join(sorted(tools))}. "
-                "Likely cause: the user lacks the role DV Content Author, or OAC renamed the tool. Next step: grant "
-                "the role, or look for a newer version of this provider."
+                f"Could not {doing.text}: OAC's MCP server has no tool {name}, only {', '.join(sorted(tools))}. Likely "
+                "cause: the user lacks the role DV Content Author, or OAC renamed the tool. Next step: grant the role, "
+                "or check for a newer version of this provider."
             )
         result = await self.request(api, "tools/call", {"name": tools[name], "arguments": arguments}, doing)
-        held = _held(result)
-        if result.get("isError") or not isinstance(held, dict):
-            raise doing.refused(str(held))
-        return held
+        content = _content(result)
+        if result.get("isError") or not isinstance(content, dict):
+            raise doing.refused(str(content))
+        return content
 
     async def tools(self, api: Api) -> Mapping[str, str]:
         """Return OAC's names of all tools, by plain name: without prefix, in lower case with underscores.
@@ -62,7 +78,7 @@ class McpSession:
         """
         if self._tools is None:
             doing = Doing("list the tools of OAC's MCP server")
-            pages = each("tools", lambda asked: self.request(api, "tools/list", asked, doing), {})
+            pages = each("tools", lambda params: self.request(api, "tools/list", params, doing), {})
             names = [str(tool.get("name")) async for tool in pages]
             self._tools = {_plain_name(name): name for name in names}
         return self._tools
@@ -81,12 +97,12 @@ class McpSession:
 
     async def _begin(self, api: Api) -> dict[str, str]:
         """Begin a session, and return its headers."""
-        asked = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
-        found, session = await self._send(api, "initialize", asked, Doing("begin a session of MCP"), {})
+        params = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _CLIENT}
+        found, session = await self._send(api, "initialize", params, Doing("begin an MCP session"), {})
         headers = {"MCP-Protocol-Version": str(found.get("protocolVersion") or PROTOCOL)}
         headers |= {"Mcp-Session-Id": session} if session else {}
         # Without this notification OAC refuses later requests, or answers with empty lists (observed).
-        await api.perform(framing.notification("notifications/initialized", headers), POLICY)
+        await api.perform(notification("notifications/initialized", headers), POLICY)
         self._headers = headers
         return headers
 
@@ -94,20 +110,20 @@ class McpSession:
         self, api: Api, method: str, params: Mapping[str, Any], doing: Doing, headers: Mapping[str, str]
     ) -> tuple[dict[str, Any], str | None]:
         self._number += 1
-        return await api.perform(framing.request(doing, method, params, self._number, headers), POLICY)
+        return await api.perform(request(doing, method, params, self._number, headers), POLICY)
 
 
 def _plain_name(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z]+)", lambda found: "_" + found[1].lower(), _PREFIX.sub("", name)).lower()
 
 
-def _held(result: Mapping[str, Any]) -> Any:
+def _content(result: Mapping[str, Any]) -> Any:
     """Return the content of a tool's result: JSON inside its text (observed), else the text, which is a message."""
     if result.get("structuredContent") is not None:
         return result["structuredContent"]
     text = "".join(str(block.get("text") or "") for block in objects(result, "content"))
     try:
-        return framing.loads(text)
+        return loads(text)
     except OACResponseError:
         return text
 
@@ -119,20 +135,113 @@ def objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 async def each(
-    name: str, ask: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]], asked: dict[str, Any]
+    name: str, fetch: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]], params: dict[str, Any]
 ) -> AsyncGenerator[dict[str, Any], None]:
     """Yield the objects in a paged list of a result; each page names the next one by a cursor.
 
     :param name: name of the list.
-    :param ask: requests a page, with arguments.
-    :param asked: arguments for the first page.
+    :param fetch: requests a page, with parameters.
+    :param params: parameters for the first page.
     :raises OACResponseError: if the list has no end.
     """
     for _ in range(_MOST_PAGES):
-        page = await ask(asked)
+        page = await fetch(params)
         for item in objects(page, name):
             yield item
         if not page.get("nextCursor"):
             return
-        asked = {**asked, "cursor": page["nextCursor"]}
-    raise OACResponseError(f"OAC lists {name} without end: {_MOST_PAGES} pages came. Narrow the search.")
+        params = {**params, "cursor": page["nextCursor"]}
+    raise OACResponseError(f"OAC's list of {name} has more than {_MOST_PAGES} pages. Next step: narrow the search.")
+
+
+def request(
+    doing: Doing, method: str, params: Mapping[str, Any], number: int, headers: Mapping[str, str]
+) -> Call[tuple[dict[str, Any], str | None]]:
+    """Build a call that expects a response: its result, and the id of the session if OAC names one.
+
+    :param method: JSON-RPC method, such as ``tools/call``. It must only read, because the request is repeated if the
+        response is lost.
+    :param params: parameters of the method.
+    :param number: id of the request, which identifies the response among other messages.
+    :param headers: headers of the session.
+    :raises SessionLostError: on reading, if OAC does not know the session.
+    :raises OACQueryError: on reading, if the response is another error.
+    """
+    return _call(doing, {"id": number, "method": method, "params": params}, headers, partial(_read, doing, number))
+
+
+def notification(method: str, headers: Mapping[str, str]) -> Call[None]:
+    """Build a call that expects no message in response."""
+    return _call(Doing(f"send {method}"), {"method": method}, headers, nothing)
+
+
+def _call(doing: Doing, message: Mapping[str, Any], headers: Mapping[str, str], read: Any) -> Call[Any]:
+    return Call(
+        doing.text, "POST", PATH, read, headers=headers, base="", repeatable=True, secrets=secret_texts(doing.values),
+        # ASCII bytes: OAC reads others as ISO-8859-1 unless the content type says UTF-8 (observed).
+        body=json.dumps({"jsonrpc": "2.0", **message}).encode("ascii"), content_type=f"{_JSON}; charset=utf-8",
+        accept=f"{_JSON}, {_EVENTS}", causes=_CAUSES, reads=_is_error_message,
+    )  # fmt: skip
+
+
+def _is_error_message(response: Response) -> bool:
+    """Whether an HTTP error carries an error of JSON-RPC.
+
+    A 401 is about the token and a 404 about the session, so these do not count.
+    """
+    return response.status not in (401, 404) and "jsonrpc" in error_object(response)
+
+
+def _read(doing: Doing, number: int, response: Response) -> tuple[dict[str, Any], str | None]:
+    kind = media_type(response.headers)
+    if kind not in (_JSON, _EVENTS):
+        what = "a web page, such as a sign-in page," if kind == "text/html" else f"a body of {kind}"
+        raise OACResponseError(f"HTTP {response.status} brought {what} in place of JSON.")
+    for text in events(response.body) if kind == _EVENTS else [response.body]:
+        message = loads(text)
+        # An error about a request that the server could not read has no id.
+        if not isinstance(message, dict) or message.get("id") not in (number, None):
+            continue
+        if "error" in message:
+            raise _refused(doing, message["error"])
+        if isinstance(message.get("result"), dict):
+            return message["result"], response.headers.get("mcp-session-id")
+    raise OACResponseError(f"HTTP {response.status} brought no JSON-RPC response to request {number}.")
+
+
+def _refused(doing: Doing, error: Any) -> OACQueryError:
+    error = error if isinstance(error, dict) else {}
+    data = error.get("data")
+    details = data.get("details") or data.get("errorCode") if isinstance(data, dict) else data
+    said = f"{error.get('message')} ({error.get('code')}). {details or ''}"
+    # OAC returns -32000 with a text for a missing session (documented), and -32000 for a query as well.
+    lost = "session" in said.lower() and "nQSError" not in said
+    return doing.refused(said, SessionLostError if lost else OACQueryError)
+
+
+def loads(text: str | bytes) -> Any:
+    """Parse JSON, with fractions as :class:`~decimal.Decimal`, because their precision is unknown.
+
+    :raises OACResponseError: if the text is not JSON.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        pass
+    # Raised outside the except block, because the parser's exception contains the text, and so data.
+    raise OACResponseError(f"{len(text)} characters came in place of JSON.")
+
+
+def events(body: bytes) -> Iterator[str]:
+    """Yield the data of each event of a stream.
+
+    The last event may lack the empty line that ends it: HTTP itself shows whether a body is complete.
+    """
+    data: list[str] = []
+    for line in [*re.split(r"\r\n|\n|\r", body.decode("utf-8", "replace").removeprefix("\ufeff")), ""]:
+        name, _, value = line.partition(":")
+        if not line and data:
+            yield "\n".join(data)
+            data = []
+        elif name == "data":
+            data.append(value.removeprefix(" "))

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.api import Api, flow
-from airflow_provider_oac.client.models import Model
+from airflow_provider_oac.client.models import Model, member, model
 from airflow_provider_oac.client.sql.errors import SOURCE, Doing
 from airflow_provider_oac.client.sql.session import McpSession, each, objects
 from airflow_provider_oac.exceptions import OACResponseError
@@ -17,10 +17,7 @@ from airflow_provider_oac.exceptions import OACResponseError
 # Most tables that one call describes.
 _TABLES = 20
 _PAGE = 200
-_NO_WORKBOOK = (
-    "the workbook does not exist, or the user may not read it",
-    "Check its id, and the user's rights on it in OAC.",
-)
+_NO_WORKBOOK = ("the workbook does not exist, or the user may not read it", "Check its id and its permissions in OAC.")
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,11 @@ class DataSource(Model):
     type: str
 
 
-@dataclass(frozen=True)
+def _rule(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.lower() != "none" else None
+
+
+@model
 class DataColumn(Model):
     """A column of a source.
 
@@ -51,11 +52,11 @@ class DataColumn(Model):
     """
 
     table: str
-    name: str
-    reference: str
-    type: str
-    measure: bool
-    aggregation: str | None
+    name: str = member("name")
+    reference: str = member("fullyQualifiedName")
+    type: str = member("dataType")
+    measure: bool = member("columnType", read=lambda value: str(value).lower() == "measure")
+    aggregation: str | None = member("aggregation", read=_rule)
     raw: Mapping[str, Any] = field(repr=False)
 
 
@@ -88,14 +89,15 @@ async def describe(api: Api, reference: str, *, session: McpSession | None = Non
     :raises OACQueryError: if there is no such source.
     """
     session, doing = session or McpSession(), Doing(f"describe {reference}", cause=SOURCE)
-    asked = {"datamodelName": reference if reference.upper().startswith("XSA(") else reference.strip('"')}
-    held = await session.tool(api, "describe_data", {**asked, "tablesOnly": True}, doing)
-    names = [str(table.get("tableName")) for table in objects(held, "tables")]
+    source = {"datamodelName": reference if reference.upper().startswith("XSA(") else reference.strip('"')}
+    content = await session.tool(api, "describe_data", {**source, "tablesOnly": True}, doing)
+    names = [str(table.get("tableName")) for table in objects(content, "tables")]
     found: list[DataColumn] = []
     for place in range(0, len(names), _TABLES):
-        asked_now = {**asked, "tableNames": names[place : place + _TABLES]}
-        for table in objects(await session.tool(api, "describe_data", asked_now, doing), "tables"):
-            found += [_column(str(table.get("tableName")), column) for column in objects(table, "columns")]
+        arguments = {**source, "tableNames": names[place : place + _TABLES]}
+        for table in objects(await session.tool(api, "describe_data", arguments, doing), "tables"):
+            name = str(table.get("tableName"))
+            found += [DataColumn.parse(column, "A column", table=name) for column in objects(table, "columns")]
     return found
 
 
@@ -119,21 +121,12 @@ async def read_workbook(api: Api, workbook_id: str, *, session: McpSession | Non
     except (AttributeError, LookupError, TypeError, ValueError):
         definition = None
     if not isinstance(definition, dict):
-        raise OACResponseError(f"Could not {doing.text}: OAC returned no JSON object as its content.")
+        raise OACResponseError(f"Could not {doing.text}: its content is not a JSON object.")
     return definition
 
 
-def _column(table: str, raw: Mapping[str, Any]) -> DataColumn:
-    rule = raw.get("aggregation")
-    return DataColumn(
-        table, str(raw.get("name")), str(raw.get("fullyQualifiedName") or ""), str(raw.get("dataType")),
-        str(raw.get("columnType")).lower() == "measure",
-        rule if isinstance(rule, str) and rule.lower() != "none" else None, raw,
-    )  # fmt: skip
-
-
 async def _listed(api: Api, session: McpSession, kind: str, search: str) -> list[DataSource]:
-    doing, asked = Doing(f"list {kind}"), {"search": search, "type": kind, "limit": _PAGE}
-    items = each("items", lambda asked: session.tool(api, "search_catalog", asked, doing), asked)
+    doing, params = Doing(f"list {kind}"), {"search": search, "type": kind, "limit": _PAGE}
+    items = each("items", lambda params: session.tool(api, "search_catalog", params, doing), params)
     named = [(str(item.get("name")), item.get("xsaExpr")) async for item in items]
     return [DataSource(name, str(reference or f'"{name}"'), kind) for name, reference in named]

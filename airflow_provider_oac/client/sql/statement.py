@@ -102,11 +102,11 @@ class Statement:
         """
         others = ("OFFSET", "FETCH", *(("ORDER", *_SETS) if key else ()))
         if found := next((name for name in others if self.clause(name)), None):
-            raise self.doing.unsent(f"a query with {found} cannot be read in pages like these", f"Leave {found} out.")
+            raise self.doing.unsent(f"a query with {found} cannot be read in pages", f"Leave {found} out.")
         text = self.text
         if key is None and self.clause("ORDER") is None:
-            step = "Add ORDER BY with columns that tell all rows apart, or name the column that does as the key."
-            raise self.doing.unsent("pages of a query without ORDER BY may repeat rows and lose others", step)
+            step = "Add ORDER BY with columns that identify each row, or set the key to the column that does."
+            raise self.doing.unsent("pages of a query without ORDER BY may repeat or lose rows", step)
         if key is not None:
             if condition:
                 text = self._where(f"{key.expression} {condition}")
@@ -152,8 +152,8 @@ def literal(value: Any) -> str:
         if isinstance(value, kind) and zone is None:
             return f"{word} '{str(value).replace('T', ' ')}'"
     what = "a time with a zone" if zone else f"of the type {type(value).__name__}"
-    step = "Pass a text, a whole or finite number, a date, a time without zone, or None."
-    raise _BIND.unsent(f"one is {what}, which Logical SQL cannot write", step)
+    step = "Pass a text, a finite number, a date, a time without zone, or None."
+    raise _BIND.unsent(f"one is {what}, for which Logical SQL has no literal", step)
 
 
 def _tokens(text: str) -> tuple[Token, ...]:
@@ -165,7 +165,7 @@ def _tokens(text: str) -> tuple[Token, ...]:
         if kind in ("space", "comment"):
             continue
         if part in ("'", '"'):
-            raise _QUERY.unsent("a quote in the query does not end", "Double a quote inside of a text.")
+            raise _QUERY.unsent("a quote in the query is not closed", "Double a quote inside a text.")
         depth -= part == ")"
         found.append(Token(kind, part, match.start(), match.end(), depth))
         depth += part == "("
@@ -176,10 +176,10 @@ def _tokens(text: str) -> tuple[Token, ...]:
     if depth:
         raise _QUERY.unsent("the parentheses of the query do not match", "Correct the query.")
     if any(token.text == ";" for token in found):
-        raise _QUERY.unsent("there are two statements or more", "Send each statement by itself.")
+        raise _QUERY.unsent("the text has several statements", "Send each statement alone.")
     if not found or found[0].word not in ("SELECT", "WITH"):
         first = f"it begins with {found[0].text[:20]}" if found else "it is empty"
-        raise _QUERY.unsent(f"the query is not a SELECT: {first}", "Write one SELECT. No other one is allowed.")
+        raise _QUERY.unsent(f"the query is not a SELECT: {first}", "Write one SELECT.")
     return tuple(found)
 
 
@@ -190,8 +190,8 @@ def _bound(tokens: tuple[Token, ...], parameters: Sequence[Any] | None) -> tuple
     values = list(parameters or ())
     marks = sum(token.text == "?" for token in tokens)
     if marks != len(values):
-        step = "Give each ? one value. Text in quotes holds no ?."
-        raise _BIND.unsent(f"the query has {marks} question marks, and {len(values)} values came", step)
+        step = "Pass one value for each ? outside of quotes."
+        raise _BIND.unsent(f"the query has {marks} question marks, but {len(values)} values are given", step)
     parts, place, rest = [], 0, iter(values)
     for token in tokens:
         # A comment counts as a blank. Blanks separate a value from its neighbors.
@@ -220,7 +220,7 @@ def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Colu
         if not item:
             raise _QUERY.unsent("a column of the query is empty", "Correct the list after SELECT.")
         if item[-1].text == "*" and (len(item) == 1 or item[-2].text == "."):
-            raise _QUERY.unsent("the query has SELECT *", "Name the columns: OAC does not tell their order.")
+            raise _QUERY.unsent("the query has SELECT *, for which OAC returns no column order", "Name the columns.")
         name = key = _alias(item)
         end = (item[-1] if key is None else item[-3 if item[-2].word == "AS" else -2]).end
         expression = text[item[0].begin : end]
@@ -236,7 +236,7 @@ def _with_aliases(text: str, tokens: tuple[Token, ...]) -> tuple[str, tuple[Colu
         columns.append(Column(str(name), key, expression))
     keys = [column.key.casefold() for column in columns]
     if twice := next((key for key in keys if keys.count(key) > 1), None):
-        raise _QUERY.unsent(f"two columns have the alias {twice}, and OAC returns one of them", "Rename one.")
+        raise _QUERY.unsent(f"two columns have the alias {twice}, of which OAC returns only one", "Rename one.")
     return "".join([*parts, text[place:]]), tuple(columns)
 
 

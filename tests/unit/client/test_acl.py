@@ -118,9 +118,9 @@ def test_an_account_is_sent_by_its_guid(account: str, kind: str, guid: str, mode
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ([access("Jo Doe")], "User 'Jo Doe' fits several accounts of the list: 'u-18', 'u-19'. Give one of these"),
-        ([access("Jo Ann"), access("u-17")], "An account is named twice: u-17"),
-        ([access("DV X", [], APPLICATION_ROLE), access("DVX", [], APPLICATION_ROLE)], "named twice: DVX"),
+        ([access("Jo Doe")], "User 'Jo Doe' is ambiguous. Next step: give one of 'u-18', 'u-19'"),
+        ([access("Jo Ann"), access("u-17")], "these appear twice: u-17"),
+        ([access("DV X", [], APPLICATION_ROLE), access("DVX", [], APPLICATION_ROLE)], "appear twice: DVX"),
     ],
 )
 def test_a_name_that_fits_no_single_account_is_refused(named: list[Access], says: str) -> None:
@@ -133,7 +133,7 @@ def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
     check_taken(resolved([JANE, JOE], by_name), by_name)
     check_taken([JOE], (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe Doe")))
     check_taken([access("nobody")], BEFORE)
-    with pytest.raises(OACError, match=r"without a complaint, but its list shows nothing of User 'joe'. Likely cause"):
+    with pytest.raises(OACError, match=r"but its list does not show User 'joe'. Likely cause"):
         check_taken([JANE, JOE], BEFORE)
 
 
@@ -146,7 +146,7 @@ def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
     ],
 )  # fmt: skip
 def test_an_entry_that_oac_does_not_know_is_refused(account: Any, permissions: Any, kind: str) -> None:
-    with pytest.raises(OACConfigurationError, match="an account has a name and is one of User, ApplicationRole"):
+    with pytest.raises(OACConfigurationError, match="Expected: a name, a type of User, ApplicationRole"):
         access(account, permissions, kind)
 
 
@@ -157,9 +157,9 @@ def test_digits_are_an_account() -> None:
 @pytest.mark.parametrize(
     ("named", "mode", "says"),
     [
-        ([], REPLACE_ALL, "No account is named"),
-        ([JANE], "replaceAll", "is one of ReplaceMatchingAccounts, DeleteMatchingAccounts, ReplaceAll"),
-        ([JANE, access("Jane")], REPLACE_MATCHING, "An account is named twice: jane"),
+        ([], REPLACE_ALL, "No account given"),
+        ([JANE], "replaceAll", "must be one of ReplaceMatchingAccounts, DeleteMatchingAccounts, ReplaceAll"),
+        ([JANE, access("Jane")], REPLACE_MATCHING, "these appear twice: jane"),
     ],
 )
 def test_a_change_that_cannot_be_meant_is_refused(named: list[Access], mode: str, says: str) -> None:

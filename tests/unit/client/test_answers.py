@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.client.rest import connections, snapshots, system, work_requests
+from airflow_provider_oac.client.rest import catalog, connections, snapshots, system, work_requests
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 from tests.manual import response
+from tests.unit.client.worlds import answering, run
 
 ID = "lfc-cc:13347-c9:3962654"
 
@@ -56,7 +57,7 @@ def test_the_id_of_a_work_request_is_found_wherever_oac_puts_it(answer: Response
     ],
 )  # fmt: skip
 def test_an_answer_without_an_id_is_an_error_that_says_where_it_was_looked_for(answer: Response) -> None:
-    with pytest.raises(OACResponseError, match=r"HTTP 202 .* workRequestId.*oa-work-request-id.*resourceUri"):
+    with pytest.raises(OACResponseError, match=r"HTTP 202 .* workRequestId.*resourceUri.*oa-work-request-id"):
         accepted_id(answer)
 
 
@@ -67,7 +68,7 @@ def test_an_id_is_one_segment_of_the_path() -> None:
 
 @pytest.mark.parametrize("value", [{"work_request_id": "x"}, 5, None])
 def test_what_is_no_text_is_no_id(value: Any) -> None:
-    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType), and not text.*\['work_request_id'\]"):
+    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType)\. .*\['work_request_id'\]"):
         work_requests.get(value)
 
 
@@ -87,7 +88,7 @@ def test_no_id_leaves_its_segment(text: str) -> None:
 @pytest.mark.parametrize("nothing", ["", ".", ".."])
 def test_an_id_that_would_address_something_else_is_refused(nothing: str) -> None:
     for make in (snapshots.get, snapshots.delete, work_requests.get):
-        with pytest.raises(OACConfigurationError, match="names nothing"):
+        with pytest.raises(OACConfigurationError, match="names something, but it is"):
             make(nothing)
 
 
@@ -160,10 +161,10 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
     [
         (snapshots.list_all(), b"<html>", "no valid JSON"),
         (snapshots.list_all(), b"", "no valid JSON"),
-        (snapshots.list_all(), [], "should be a JSON object, list came"),
+        (snapshots.list_all(), [], "should be a JSON object, but it is list"),
         (snapshots.list_all(), {}, "The member .items. of the list of snapshots should be a JSON array"),
         (snapshots.list_all(), {"items": {}}, "The member .items. of the list of snapshots should be a JSON array"),
-        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, str came"),
+        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, but it is str"),
         # An item that cannot be read makes the list unusable: pruning over half a list would delete too much.
         (snapshots.list_all(), {"items": [SNAPSHOT, {"name": "n"}]}, "'id'.*members are: name"),
         (snapshots.get("s1"), {}, "'id'.*members are: none"),
@@ -171,11 +172,18 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
         (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
         (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
         (system.get(), [], "should be a JSON object"),
+        (catalog.list_items("folders").page(1), [{"type": "folders"}], "type descriptor"),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:
     with pytest.raises(OACResponseError, match=says):
         read(call, body)
+
+
+def test_a_page_in_place_of_an_answer_is_told_as_such() -> None:
+    io = answering(lambda _age, _request: response(200, "<html>"))
+    with pytest.raises(OACResponseError, match=r"Could not .*a proxy or a sign-in page answers in place of OAC"):
+        run(io, system.get())
 
 
 def test_an_error_holds_nothing_of_an_answer_that_cannot_be_read() -> None:

@@ -31,15 +31,19 @@ def test_a_call_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "says"),
     [
-        ("catalog", {}, "named by module and function, such as catalog.get, not 'catalog'"),
-        ("os.system", {}, "has no module 'os'. For what is not wrapped, give method and path"),
+        ("catalog", {}, "name of a call is module and function, such as catalog.get, not 'catalog'"),
+        ("os.system", {}, "has no module 'os'. Next step: correct the name, or pass method and path"),
         ("catalog.gett", {}, "There is no call 'catalog.gett'. catalog has: change_owner, copy, create_folder"),
-        ("catalog._path", {}, "named by module and function"),
+        ("catalog._path", {}, "name of a call is module and function"),
         ("catalog.segment", {"value": "x"}, "There is no call"),
         ("catalog.moment", {"text": "x"}, "There is no call"),
         ("catalog.list_items", {"what": "x"}, "unknown options what; there are search, type_filter"),
-        ("catalog.get", {"kind": "x", "id": "y"}, r"does not take these arguments: .*It is catalog.get\(kind: "),
-        ("catalog.get", {"kind": "folders", "item_id": ""}, "which names nothing"),
+        (
+            "catalog.get",
+            {"kind": "x", "id": "y"},
+            r"does not accept these arguments: .*Its signature is catalog.get\(kind: ",
+        ),
+        ("catalog.get", {"kind": "folders", "item_id": ""}, "names something, but it is"),
     ],
 )
 def test_a_name_that_does_not_fit_is_explained(name: str, arguments: dict[str, Any], says: str) -> None:
@@ -65,38 +69,38 @@ def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:
     ("parts", "says"),
     [
         ({"method": "FETCH"}, "one of GET, POST, PUT, DELETE, PATCH, not 'FETCH'"),
-        ({"path": "system"}, "begins with one slash"),
-        ({"path": "//evil.example.com/x"}, "begins with one slash"),
-        ({"path": "https://evil.example.com/x"}, "begins with one slash"),
-        ({"path": "/catalog//x"}, "empty part often is a template"),
-        ({"path": "/catalog/../system"}, "made of dots"),
-        ({"path": "/x?y=1"}, "Give query parameters as query"),
-        ({"base": "api"}, "begins with a slash or is empty"),
+        ({"path": "system"}, "must begin with a slash"),
+        ({"path": "//evil.example.com/x"}, "has an empty part"),
+        ({"path": "https://evil.example.com/x"}, "must begin with a slash"),
+        ({"path": "/catalog//x"}, "has an empty part.*what templates render to"),
+        ({"path": "/catalog/../system"}, "a part of dots"),
+        ({"path": "/x?y=1"}, "pass query parameters as query"),
+        ({"base": "api"}, "base too unless it is empty"),
         ({"body": {}}, "A GET has no body"),
-        ({"headers": {"AUTHORIZATION": "Basic x"}}, "The headers AUTHORIZATION are set by the provider"),
+        ({"headers": {"AUTHORIZATION": "Basic x"}}, "The provider sets the headers AUTHORIZATION itself"),
         *(
-            ({"headers": {name: "x"}}, "cannot be the name of a header")
+            ({"headers": {name: "x"}}, "Header .* cannot be sent: its name must")
             for name in ("Host ", "\tHost", "Transfer-Encoding\t", "", "X:", "X\r\nHost", "Hôst", "X Y")
         ),
         *(
-            ({"headers": {name: "x"}}, f"The headers {name} are set by the provider")
+            ({"headers": {name: "x"}}, f"The provider sets the headers {name} itself")
             for name in ("Expect", "upgrade", "Accept", "content-type", "Accept-Encoding", "Proxy-Authorization")
         ),
         *(
-            ({"headers": {"X": value}}, "The value of the header X is not")
+            ({"headers": {"X": value}}, "Header 'X' cannot be sent")
             for value in ("a\r\nHost: evil", "a\nb", "a\0b", "\x1b[2J", " a", "a\t", "売", "ü", 5, None, b"x")
         ),
-        ({"accept": "a\r\nHost: evil"}, "The value of the header Accept is not"),
-        ({"content_type": "a\r\nHost: evil"}, "The value of the header Content-Type is not"),
-        ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass the .output of a task"),
+        ({"accept": "a\r\nHost: evil"}, "Header 'Accept' cannot be sent"),
+        ({"content_type": "a\r\nHost: evil"}, "Header 'Content-Type' cannot be sent"),
+        ({"method": "POST", "body": "{'a': 1}"}, "write {{ … | tojson }}, or pass a task's .output"),
         ({"method": "POST", "body": "None", "content_type": "application/JSON; charset=utf-8"}, "not JSON"),
         *(
             ({"method": "POST", "body": body}, "The body cannot be sent as JSON: .* Nothing was sent")
             for body in ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"x": {1}}, {"x": b"y"}, {(1, 2): 3}, [math.nan])
         ),
-        ({"query": {"q": {"a": "b"}}}, "The query parameter 'q' is of the type dict"),
-        ({"query": {"q": [["a"]]}}, "The query parameter 'q' is of the type list"),
-        ({"query": {"q": datetime(2026, 1, 1, tzinfo=UTC)}}, "The query parameter 'q' is of the type datetime"),
+        ({"query": {"q": {"a": "b"}}}, "Query parameter 'q' must be .* type dict"),
+        ({"query": {"q": [["a"]]}}, "Query parameter 'q' must be .* type list"),
+        ({"query": {"q": datetime(2026, 1, 1, tzinfo=UTC)}}, "Query parameter 'q' must be .* type datetime"),
     ],
 )
 def test_a_path_that_cannot_work_is_explained(parts: dict[str, Any], says: str) -> None:
@@ -133,19 +137,19 @@ def test_only_what_http_says_is_repeated_and_outside_the_rest_api_only_a_get(
             (
                 "snapshots.delete",
                 {"snapshot_id": "1", "delete_storage": value},
-                "delete_storage True or False, but it is",
+                "delete_storage must be True or False, but it is",
             )
             for value in ("false", "True", "", "None", 0, None)
         ),
         (
             "catalog.delete_folder",
             {"folder_id": "1", "recursive": "false"},
-            "recursive True or False, but it is",
+            "recursive must be True or False, but it is",
         ),
-        ("catalog.list_items", {"limit": "7"}, "limit a whole number, but it is the text '7'"),
-        ("catalog.list_items", {"limit": True}, "limit a whole number, but it is of the type bool"),
-        ("catalog.get", {"kind": "folders", "item_id": None}, "item_id a text, but it is of the type NoneType"),
-        ("safe_domains.put", {"domain": "d", "policy": {"frame": "false"}}, r"policy\['frame'\] True or False"),
+        ("catalog.list_items", {"limit": "7"}, "limit must be a whole number, but it is the text '7'"),
+        ("catalog.list_items", {"limit": True}, "limit must be a whole number, but it is of the type bool"),
+        ("catalog.get", {"kind": "folders", "item_id": None}, "item_id must be a text, but it is of the type NoneType"),
+        ("safe_domains.put", {"domain": "d", "policy": {"frame": "false"}}, r"policy\['frame'\] must be True or False"),
     ],
 )
 def test_an_argument_of_a_call_has_its_type(name: str, arguments: dict[str, Any], says: str) -> None:
@@ -157,6 +161,11 @@ def test_arguments_that_fit_stay_and_digits_become_text() -> None:
     call = named("snapshots.delete", {"snapshot_id": 7, "delete_storage": False})
     assert (call.path, call.query) == ("/snapshots/7", {"deleteStorage": False})
     assert named("catalog.delete_folder", {"folder_id": "1", "recursive": None}).query == {"recursive": None}
+
+
+def test_a_moment_may_be_a_text() -> None:
+    call = named("datasets.history", {"object_id": "J2Enlic", "since": "2026-01-01T00:00:00"})
+    assert call.query["fromStartTime"].startswith("2026-01-01T00:00:00")
 
 
 def test_a_sequence_of_airflows_own_becomes_a_list() -> None:
@@ -195,7 +204,7 @@ def test_an_answer_is_read_by_its_kind(body: bytes, kind: str, wanted: Any) -> N
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7 \xff", b"<html>"])
 def test_an_answer_that_xcom_cannot_hold_is_an_error(body: bytes) -> None:
-    with pytest.raises(OACResponseError, match=r"neither JSON nor a text. Let destination name a file"):
+    with pytest.raises(OACResponseError, match=r"neither JSON nor text. Next step: set destination"):
         raw("GET", "/x").read(response(200, body, {"content-type": "application/pdf"}))
 
 
@@ -204,7 +213,7 @@ def test_a_page_of_a_raw_list(body: bytes) -> None:
     call = of_page(raw("GET", "/x", query={"search": "*"}), 3)
     assert call.query == {"search": "*", "page": 3}
     assert call.read(response(200, body, {"oa-page-count": "7"})) == Page((1, 2), count=7)
-    with pytest.raises(OACResponseError, match="NoneType came"):
+    with pytest.raises(OACResponseError, match="it is NoneType"):
         call.read(response(200, b'{"a": 1}'))
 
 
@@ -218,7 +227,7 @@ def test_a_page_of_a_raw_list(body: bytes) -> None:
 )
 def test_a_part_of_a_list_is_not_taken_for_the_list(headers: dict[str, str]) -> None:
     answer = response(200, b"[1, 2]", headers)
-    with pytest.raises(OACIncompleteListError, match=r"only a part of a list: page 1 of .* Let paged=True fetch all"):
+    with pytest.raises(OACIncompleteListError, match=r"only page 1 of .* set paged=True for all"):
         raw("GET", "/x").read(answer)
     assert raw("GET", "/x", query={"page": 1}).read(answer) == [1, 2]
     assert raw("GET", "/x").read(response(200, b"[1]", {"oa-page-count": "1", "oa-current-page": "1"})) == [1]

@@ -103,7 +103,7 @@ EXPLAINED: dict[str, tuple[Response, str]] = {
         "token carries no user.*jwt_assertion",
     ),
     "500": (body(500, {}), "internal error in OAC.*Oracle Support"),
-    "index": (body(503, {"code": "SearchIndexNotReady"}), "is building its search index.*few minutes"),
+    "index": (body(503, {"code": "SearchIndexNotReady"}), "builds its search index.*few minutes"),
     "503": (body(503, {}), "paused, restarting, restoring or overloaded.*Check its state"),
     "507": (body(507, {}), "internal error in OAC"),
     "redirect": (

@@ -120,7 +120,7 @@ def test_an_order_whose_answer_says_nothing_is_found_by_its_mark(answer: Answer,
     assert (got.name, got.work_request_id, got.snapshot_id) == (existing(), None, f"id of {existing()}")
     assert len(posted(io)) == 1
     assert "may or may not have accepted" in lines[0]
-    assert "carries this task's mark" in lines[1]
+    assert "has this task's mark" in lines[1]
     assert "UNVERIFIED" in lines[1]
 
 
@@ -135,7 +135,7 @@ def test_an_order_that_is_not_listed_after_settling_is_sent_again_under_another_
     assert got.name == second != first
     assert io.time - START >= SETTLING
     assert len(oac.taken) == 1
-    assert "does not show it after 30 s, so it counts as not accepted" in lines[1]
+    assert "shows no result after 30 s, so the request counts as not accepted" in lines[1]
 
 
 def test_oac_that_lists_later_than_the_settling_time_gets_a_second_order_and_it_is_told() -> None:
@@ -146,7 +146,7 @@ def test_oac_that_lists_later_than_the_settling_time_gets_a_second_order_and_it_
     got = taken(io, lines)
     first, second = (name for _, name in oac.taken)
     assert got.name == second
-    assert "there is one too many: " in lines[1]
+    assert "it is a duplicate: " in lines[1]
     assert f"named {first}." in lines[1]
 
 
@@ -186,7 +186,7 @@ def test_an_earlier_order_that_is_listed_late_is_adopted_instead_of_a_third_one(
 def test_in_the_end_it_is_uncertain() -> None:
     io, lines = answering(Oac(*[(False, response(503, '{"message": "Come back"}'))] * 3)), []
     with pytest.raises(
-        OACUncertainError, match=r"asked 3 times .*feedbeef.*run the task again: it searches.*503: Come back"
+        OACUncertainError, match=r"feedbeef.*: 3 requests had .*run the task again; it searches.*503: Come back"
     ) as caught:
         taken(io, lines)
     assert isinstance(caught.value.__cause__, OACApiError)
@@ -198,7 +198,7 @@ def test_with_an_unreadable_list_it_is_uncertain_at_once() -> None:
     io = answering(Oac((True, unreachable(sent=True)), listing=lambda _age: response(503, '{"message": "Not now"}')))
     with pytest.raises(
         OACUncertainError,
-        match=r"the list of snapshots could not be read.*First: no answer.*Then: .*Not now",
+        match=r"the list of snapshots could not be read.*First failure: no answer.*Second failure: .*Not now",
     ):
         taken(io)
     assert len(posted(io)) == 1

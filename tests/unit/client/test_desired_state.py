@@ -127,7 +127,7 @@ def test_ports_that_are_none(port: Any) -> None:
 
 @pytest.mark.parametrize("length", [0, 7, 256])
 def test_a_password_of_a_length_that_oac_refuses(length: int) -> None:
-    with pytest.raises(OACConfigurationError, match=f"but the one given has {length}"):
+    with pytest.raises(OACConfigurationError, match=f"but it has {length}"):
         server(auth={"authType": mail.PASSWORD_AUTH, "username": "u", "password": "x" * length})
 
 
@@ -151,7 +151,7 @@ def test_what_is_a_domain(domain: str) -> None:
     ["", "a b", "a.com/x", "a.com;b", "'self'", "*.*.com", "-a.com", "a..com", "a.com\n", "x" * 256, None, "*"],
 )
 def test_what_is_none(domain: Any) -> None:
-    with pytest.raises(OACConfigurationError, match="is no domain"):
+    with pytest.raises(OACConfigurationError, match="is not a safe domain"):
         safe_domains.checked_domain(domain)
 
 
@@ -164,7 +164,7 @@ def test_policies_are_all_nine() -> None:
 
 @pytest.mark.parametrize("policy", [None, True, 7])
 def test_a_policy_that_names_nothing_is_refused(policy: Any) -> None:
-    with pytest.raises(OACConfigurationError, match="its policies are a list of names"):
+    with pytest.raises(OACConfigurationError, match="Expected: a list of names"):
         safe_domains.checked_policy("d", policy)
 
 
@@ -234,7 +234,7 @@ def listing(*owners: str) -> bytes:
 
 def test_three_lost_answers_and_no_connection_end_uncertain() -> None:
     io = answering(lambda _age, request: response(503, "") if request.method == "POST" else response(200, "[]"))
-    with pytest.raises(OACUncertainError, match="asked 3 times to create connection 'CRM'"):
+    with pytest.raises(OACUncertainError, match="Could not create connection 'CRM': 3 requests"):
         run(io, submit_once(NewConnection(ORDER, "jane")))
     assert len(asked(io, "POST")) == 3
 
@@ -243,14 +243,14 @@ def test_one_that_is_refused_and_not_listed_is_not_touched() -> None:
     io = answering(
         lambda _age, request: response(409, "{}") if request.method == "POST" else response(200, listing("joe"))
     )
-    with pytest.raises(OACError, match=r"lists none of this name that belongs to jane. Nothing was changed"):
+    with pytest.raises(OACError, match=r"lists none of jane. Nothing was changed"):
         run(io, submit_once(NewConnection(ORDER, "jane", "update")))
     assert asked(io, "PUT") == []
 
 
 def test_an_owner_that_is_not_known_must_be_the_only_one() -> None:
     io = answering(lambda _age, _request: response(200, listing("jane", "joe")))
-    with pytest.raises(OACError, match="belong to jane, joe"):
+    with pytest.raises(OACError, match="ambiguous: jane, joe"):
         run(io, owned("CRM", None))
     found = run(answering(lambda _age, _request: response(200, listing("jane"))), owned("CRM", None))
     assert found is not None

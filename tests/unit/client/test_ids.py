@@ -72,12 +72,12 @@ def test_people_read_a_path_as_it_is() -> None:
 
 
 def test_half_a_surrogate_pair_is_refused_by_name() -> None:
-    with pytest.raises(OACConfigurationError, match="is not Unicode text: character 1 is half of a surrogate pair"):
+    with pytest.raises(OACConfigurationError, match=r"ud83d' is no plain id .* Unicode text"):
         ids.catalog_id("/\ud83d")
 
 
 def test_an_encoded_id_is_never_encoded_again_and_the_message_says_so() -> None:
-    with pytest.raises(OACConfigurationError, match="encoded already"):
+    with pytest.raises(OACConfigurationError, match="looks encoded"):
         ids.catalog_id(ids.catalog_id("/shared/Sales"))
 
 

@@ -76,9 +76,9 @@ def test_what_is_no_list_of_jobs_is_an_error(body: str) -> None:
 
 
 def test_a_job_that_is_not_the_one_asked_for_is_an_error() -> None:
-    with pytest.raises(OACResponseError, match="does not hold that job"):
+    with pytest.raises(OACResponseError, match="does not contain job"):
         datasets.job(ID, "another").read(response(200, json.dumps([BODY])))
-    with pytest.raises(OACResponseError, match="does not hold that job"):
+    with pytest.raises(OACResponseError, match="does not contain job"):
         datasets.job(ID, JOB).read(response(200, "[]"))
 
 
@@ -118,7 +118,7 @@ def test_what_may_be_replaced_is_sent(override: Any) -> None:
     [
         ({"type": "source", "datasetId": "x"}, "needs parameterName as well"),
         ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
-        ({"type": "cube", "parameterName": "P"}, "To replace a cube, OAC knows no"),
+        ({"type": "cube", "parameterName": "P"}, "An override of a cube has no"),
         ({"type": "both"}, "not 'both'"),
     ],
 )

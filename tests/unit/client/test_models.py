@@ -88,5 +88,5 @@ def test_results_become_json() -> None:
         "t": "2026-01-31T00:00:00+00:00",
     }
     assert ITEM.to_dict()["path"] == "/x"
-    with pytest.raises(OACConfigurationError, match="The result is bytes"):
+    with pytest.raises(OACConfigurationError, match="The result is of the type bytes"):
         plain([b"x"])

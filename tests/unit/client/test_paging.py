@@ -127,7 +127,7 @@ def test_a_list_that_grows_is_followed_and_reported() -> None:
 
     lines: list[str] = []
     assert listing(world(serve), PagePlan(2), lines.append) == list(range(50))
-    assert lines == ["The list changed while it was read: items may be missing or come twice."]
+    assert lines == ["The list changed while it was read: items may be missing or appear twice."]
 
 
 # ---------------------------------------------------------------------------------------------------- the limit
@@ -144,7 +144,7 @@ def long_list(page: int) -> Response:
 
 
 def test_a_list_that_reached_the_limit_is_an_error_and_never_silently_cut() -> None:
-    with pytest.raises(OACIncompleteListError, match=r"at most 10000 items .documented.*beyond it is missing"):
+    with pytest.raises(OACIncompleteListError, match=r"limit of 10000 items .documented.*items are missing"):
         listing(world(long_list))
 
 
@@ -158,7 +158,7 @@ def test_the_total_tells_at_once_that_a_list_is_cut() -> None:
 def test_who_allows_it_gets_the_list_and_a_line() -> None:
     lines: list[str] = []
     assert len(listing(world(long_list), PagePlan(allow_truncated=True), lines.append)) == LONGEST_LIST
-    assert [line[:40] for line in lines] == ["OAC lists at most 10000 items (documente"]
+    assert [line[:40] for line in lines] == ["The list reached OAC's limit of 10000 it"]
 
 
 # ---------------------------------------------------------------------------------------------------- circles
@@ -167,10 +167,10 @@ def test_who_allows_it_gets_the_list_and_a_line() -> None:
 @pytest.mark.parametrize(
     ("serve", "says"),
     [
-        (lambda _page: answer([1], current_page=1, page_count=3), "page 2 was asked for and page 1 came"),
-        (lambda _page: answer([1], page_count=3), "page 2 is the one before it once more"),
-        (lambda page: answer([1], next_page=page + 1), "page 2 is the one before it once more"),
-        (lambda page: answer([page], page_count=10**8), "there are more than 10000 pages"),
+        (lambda _page: answer([1], current_page=1, page_count=3), "page 1 came instead of page 2"),
+        (lambda _page: answer([1], page_count=3), "page 2 repeats the page before it"),
+        (lambda page: answer([1], next_page=page + 1), "page 2 repeats the page before it"),
+        (lambda page: answer([page], page_count=10**8), "it has more than 10000 pages"),
     ],
 )
 def test_a_server_that_pages_in_circles_is_given_up(serve: Callable[[int], Response], says: str) -> None:
@@ -202,7 +202,7 @@ def test_pages_that_are_equal_for_want_of_ids_are_no_circle(headers: dict[str, A
         items = [Item("1", "jane")]
         return Call("list", "GET", "/x", lambda answer: read_page(answer, items), {"page": page}, repeatable=True)
 
-    with pytest.raises(OACResponseError, match="once more"):
+    with pytest.raises(OACResponseError, match="repeats the page"):
         run(with_ids, Listing(same))
 
 
@@ -230,7 +230,7 @@ def test_an_index_that_is_not_ready_is_waited_for(asks: str) -> None:
     io, lines = building(500.0, **({"retry-after": asks} if asks else {})), []
     assert listing(io, PagePlan(), lines.append) == list(range(30))
     assert len(lines) == 1
-    assert "OAC builds its search index, as it does after a restore; waiting for it to list numbers." in lines[0]
+    assert "Waiting to list numbers: OAC builds its search index, as it does after a restore." in lines[0]
     assert 500 <= sum(io.slept) < 700
 
 

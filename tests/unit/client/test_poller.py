@@ -127,9 +127,7 @@ def test_an_unknown_status_is_borne_for_a_while() -> None:
     poll = target(unknown_states=3)
     for _ in range(3):
         assert poll.on_result(work("SUSPENDED"), START) is not None
-    with pytest.raises(
-        OACWorkRequestError, match=r"undocumented status 'SUSPENDED'.*4 polls in a row.*Expected: ACC.*Check in"
-    ):
+    with pytest.raises(OACWorkRequestError, match=r"undocumented status 'SUSPENDED'.*4 polls in a row.*check in"):
         poll.on_result(work("SUSPENDED"), START)
 
 
@@ -161,7 +159,7 @@ def test_a_node_of_a_cluster_that_learns_of_it_later_does_no_harm() -> None:
 def test_work_that_vanished_is_an_error() -> None:
     poll = target(not_found_grace=60.0)
     poll.on_result(work("IN_PROGRESS"), START + 70.0)
-    with pytest.raises(OACWorkRequestError, match=r"any more \(it was IN_PROGRESS\), so it is unknown") as caught:
+    with pytest.raises(OACWorkRequestError, match=r"any more \(last state: IN_PROGRESS, .*\), so its") as caught:
         poll.on_error(api_error(404), START + 71.0)
     assert caught.value.status == "NOT_FOUND"
 
@@ -191,7 +189,7 @@ def test_passing_trouble_is_survived_for_minutes_and_not_for_ever(error: OACErro
     poll.on_result(work("IN_PROGRESS"), START)
     for minutes in range(31):
         assert poll.on_error(error, START + 60.0 * minutes) > 0
-    with pytest.raises(OACError, match=r"Work request .* could not be read for 1801 s; work may continue") as caught:
+    with pytest.raises(OACError, match=r"Work request .* could not be read for 1801 s\. It may continue") as caught:
         poll.on_error(error, START + 1801.0)
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
@@ -217,14 +215,20 @@ def test_the_deadline_ends_the_wait_and_says_that_the_work_goes_on() -> None:
     assert poll.on_result(work("IN_PROGRESS"), START + 99.0) == 1.0
     with pytest.raises(OACWaitTimeoutError) as caught:
         poll.on_result(work("IN_PROGRESS"), START + 100.0)
-    for part in (ID, "after 100 s it is IN_PROGRESS, 40 %", "continues in OAC", "no way to cancel", "longer timeout"):
+    for part in (
+        ID,
+        "after 100 s its state is IN_PROGRESS, 40 %",
+        "continues in OAC",
+        "cannot cancel it",
+        "raise timeout",
+    ):
         assert part in str(caught.value)
     assert "last poll failed" not in str(caught.value)
     assert caught.value.work_request_id == ID
 
 
 def test_a_deadline_that_comes_during_trouble_names_the_trouble() -> None:
-    never_seen = r"unknown whether .* ended: after 5 s no poll has succeeded. The last one failed: OAC said 503"
+    never_seen = r"after 5 s its state is unknown, since no poll succeeded.* The last poll failed: OAC said 503"
     with pytest.raises(OACWaitTimeoutError, match=never_seen) as caught:
         target(deadline=START + 5.0).on_error(BUSY, START + 5.0)
     assert caught.value.__cause__ is BUSY

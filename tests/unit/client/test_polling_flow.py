@@ -44,7 +44,7 @@ def test_a_long_wait_looks_a_hundred_times_and_tells_each_status_once() -> None:
 
 def test_the_last_look_is_at_the_deadline_and_not_after_it() -> None:
     io = answering(lambda age, _request: state("IN_PROGRESS", age))
-    with pytest.raises(OACWaitTimeoutError, match="after 95 s it is IN_PROGRESS, 95 %"):
+    with pytest.raises(OACWaitTimeoutError, match="after 95 s its state is IN_PROGRESS, 95 %"):
         waited(io, WaitPlan(deadline=START + 95.0, longest_pause=30.0))
     assert io.time == pytest.approx(START + 95.0)
 
@@ -71,7 +71,7 @@ def test_an_instance_that_is_down_for_twenty_minutes_is_waited_for_and_two_lines
 
 def test_an_instance_that_stays_down_is_given_up() -> None:
     io = answering(lambda _age, _request: unreachable())
-    with pytest.raises(OACError, match=r"could not be read for .* The last failure: no answer came"):
+    with pytest.raises(OACError, match=r"could not be read for .* no answer came"):
         waited(io, WaitPlan(trouble_patience=1800.0))
     assert 1800 < io.time - START < 2000
 

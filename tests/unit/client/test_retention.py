@@ -87,7 +87,7 @@ def test_the_kept_ones_are_told_newest_first_with_their_reason() -> None:
     "rule", [{}, {"keep_last": 0}, {"keep_for": timedelta(0)}, {"keep_last": 0, "keep_weekly": 0, "keep_monthly": 0}]
 )
 def test_an_empty_rule_is_refused(rule: dict[str, Any]) -> None:
-    with pytest.raises(OACConfigurationError, match=r"empty.*every snapshot.*Give at least one of keep_last"):
+    with pytest.raises(OACConfigurationError, match=r"empty.*every snapshot.*Set at least one of keep_last"):
         Retention(**rule)
 
 

@@ -118,7 +118,9 @@ def test_what_is_not_exactly_our_form_is_no_name_of_ours(name: str) -> None:
     "part", ["", "-", "a-", "-a", "a--b", "a b", "a/b", "..\n", "ä", ".", "..", ".a", "a" * 81, "a:b", "{{ ds }}"]
 )
 def test_a_part_that_would_make_a_name_ambiguous_is_refused(part: str) -> None:
-    with pytest.raises(OACConfigurationError, match=r"^The label is .*single hyphens inside.*two hyphens separate"):
+    with pytest.raises(
+        OACConfigurationError, match=r"^The label is .*part of the snapshot's name.*single hyphens inside"
+    ):
         checked_part(part, "The label")
 
 

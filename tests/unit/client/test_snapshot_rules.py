@@ -128,7 +128,7 @@ def test_paths_of_the_known_form_are_taken(uri: str) -> None:
 )  # fmt: skip
 def test_other_paths_are_refused_before_oac_is_asked(uri: str) -> None:
     for order in (lambda: create("n", uri, Storage("b"), GOOD), lambda: register("n", uri, Storage("b"))):
-        with pytest.raises(OACConfigurationError, match=r"must look like file:///folder/name\.bar, but is"):
+        with pytest.raises(OACConfigurationError, match=r"must look like file:///folder/name\.bar, not"):
             order()
 
 

@@ -110,7 +110,7 @@ def test_what_does_not_appear_in_time_is_asked_for_again() -> None:
 
 def test_three_uncertain_attempts_end_it() -> None:
     world = World(*[response(503, "")] * 3)
-    with pytest.raises(OACUncertainError, match=r"asked 3 times to reload dataset 'admin'.'Orders', gave no usable"):
+    with pytest.raises(OACUncertainError, match=r"Could not reload dataset 'admin'.'Orders': 3 requests had no usable"):
         world.launch(confirmation_timeout=1)
     assert world.posted == 3
 
@@ -155,7 +155,7 @@ def test_a_trace_of_an_earlier_try_is_adopted_and_nothing_is_sent() -> None:
     world.jobs = [(0, "old", "SUCCEEDED"), (4.0, "first", "SUCCEEDED"), (4.0, "second", "IN_PROGRESS")]
     found = world.launch(traces=Mark(("old",)))
     assert (found.how, found.job_id) == ("found", "first")
-    assert "does not say who asked for it" in world.lines[1]
+    assert "does not show who requested it" in world.lines[1]
 
 
 def test_a_trace_that_failed_is_no_result() -> None:

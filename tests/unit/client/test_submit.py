@@ -161,7 +161,7 @@ def test_what_is_waited_for_is_said(kind: str) -> None:
     world = World(ACCEPTED)
     more = {"traces": Mark()} if kind == "run" else {"suspect": True}
     world.submit(kind, confirmation_timeout=4.0, **more)
-    assert "An earlier try may have asked OAC to" in world.lines[0]
+    assert "An earlier try may have sent the request to" in world.lines[0]
     assert "for up to 4 s" in world.lines[0]
     assert sum(world.io.slept) == 4.0
 
@@ -205,7 +205,7 @@ def test_after_a_long_pause_traces_are_searched_again(kind: str) -> None:
 
 def test_an_instance_that_keeps_asking_to_wait_is_asked_a_few_times() -> None:
     world = World(*[response(429, "", {"retry-after": "100"})] * 9)
-    with pytest.raises(OACError, match="OAC kept asking to wait, and nothing was sent"):
+    with pytest.raises(OACError, match="OAC repeatedly asked to wait"):
         world.submit("snapshot")
     assert world.notes == ["remember", "take back"] * 3
 

@@ -222,7 +222,7 @@ def test_default_arguments_of_the_dag_are_checked() -> None:
 
 
 def test_an_empty_retention_rule_is_refused_in_the_dag_file() -> None:
-    with pytest.raises(OACConfigurationError, match=r"^Task 'prune': .*every snapshot would be pruned\. Give"):
+    with pytest.raises(OACConfigurationError, match=r"^Task 'prune': .*would prune every snapshot\. Set"):
         OACPruneSnapshotsOperator(task_id="prune", snapshot_label="nightly", bucket="b")
 
 

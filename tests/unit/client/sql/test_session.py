@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.client.sql.errors import Doing
-from airflow_provider_oac.client.sql.framing import events, request
+from airflow_provider_oac.client.sql.session import events, request
 from airflow_provider_oac.exceptions import OACQueryError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 
@@ -72,16 +72,16 @@ def test_an_error_about_an_unreadable_request_has_no_id() -> None:
         (
             b"<html>Sign in</html>",
             "text/html; charset=utf-8",
-            "brought a web page, such as that of a sign-in, in place",
+            "brought a web page, such as a sign-in page, in place",
         ),
         (json.dumps(ANSWER).encode(), "text/html", "brought a web page"),
         (b"x", "text/plain", "brought a body of text/plain in place of JSON"),
         (b"{", "application/json", "1 characters came in place of JSON"),
-        (b"7", "application/json", "no response of JSON-RPC to request 7"),
-        (json.dumps([ANSWER]).encode(), "application/json", "no response of JSON-RPC to request 7"),
-        (json.dumps({**ANSWER, "result": 7}).encode(), "application/json", "no response of JSON-RPC to request 7"),
-        (json.dumps({**ANSWER, "id": 8}).encode(), "application/json", "no response of JSON-RPC to request 7"),
-        (b"", "text/event-stream", "no response of JSON-RPC to request 7"),
+        (b"7", "application/json", "no JSON-RPC response to request 7"),
+        (json.dumps([ANSWER]).encode(), "application/json", "no JSON-RPC response to request 7"),
+        (json.dumps({**ANSWER, "result": 7}).encode(), "application/json", "no JSON-RPC response to request 7"),
+        (json.dumps({**ANSWER, "id": 8}).encode(), "application/json", "no JSON-RPC response to request 7"),
+        (b"", "text/event-stream", "no JSON-RPC response to request 7"),
         (stream(json.dumps(ANSWER))[:-20], "text/event-stream", "characters came in place of JSON"),
     ],
 )
