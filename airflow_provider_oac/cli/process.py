@@ -44,19 +44,20 @@ def as_command(work: Callable[[], int | None]) -> None:
     # The terminal's encoding may lack characters of the result, such as those of a user's name.
     _answer = open(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")  # noqa: SIM115
     os.dup2(2, 1)
+    code = 1
     try:
         # Flush and close the file here: an error when the interpreter exits would change the exit code.
         with _answer:
-            code = work() or 0
-    except (OACError, CommandFailed) as problem:
-        tell(f"error: {problem}")
-        code = 1
-    except KeyboardInterrupt:
-        tell("\ninterrupted")
-        code = 130
+            try:
+                code = work() or 0
+            except (OACError, CommandFailed) as problem:
+                tell(f"error: {problem}")
+            except KeyboardInterrupt:
+                tell("\ninterrupted")
+                code = 130
     except BrokenPipeError:
         # The reader has closed the pipe.
-        code = 1
+        code = code or 1
     sys.exit(code)
 
 

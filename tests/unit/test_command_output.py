@@ -1,8 +1,11 @@
-"""The file that `call --output` writes, and the progress of `login`."""
+"""The file that `call --output` writes, the progress of `login`, and the end of a command."""
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,27 @@ def test_login_reports_every_half_minute_that_it_waits(capsys: pytest.CaptureFix
     for left in (300.0, 295.0, 270.0, 265.0, 239.0):
         waiting(left)
     assert capsys.readouterr().err == "waiting, 300 s left\nwaiting, 270 s left\nwaiting, 239 s left\n"
+
+
+ENDING = """
+from airflow_provider_oac.cli.process import CommandFailed, as_command, say
+def work():
+    say("a line that stays in the buffer until the end")
+    raise {}
+as_command(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [("CommandFailed('the reason')", 1, "error: the reason\n"), ("KeyboardInterrupt", 130, "interrupted\n")],
+)
+def test_a_command_says_its_error_even_if_the_reader_of_its_output_has_gone(error: str, code: int, said: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", ENDING.format(error)]
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr[-len(said) :]) == (code, said)
