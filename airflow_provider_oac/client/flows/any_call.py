@@ -332,5 +332,5 @@ def _read(response: Response) -> Any:
     except (ValueError, RecursionError):
         raise OACResponseError(
             f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, neither "
-            "JSON nor text. Next step: set destination to store them as a file."
+            "JSON nor text. If they are the expected file, set destination to store it."
         ) from None

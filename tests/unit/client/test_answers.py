@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.client.rest import connections, snapshots, system, work_requests
+from airflow_provider_oac.client.rest import catalog, connections, snapshots, system, work_requests
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
@@ -171,6 +171,11 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
         (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
         (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
         (system.get(), [], "should be a JSON object"),
+        (
+            catalog.get("folders", "x"),
+            {"type": "folders"},
+            "in place of an item, as OAC answers a list without a search",
+        ),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:

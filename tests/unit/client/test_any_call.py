@@ -199,7 +199,9 @@ def test_an_answer_is_read_by_its_kind(body: bytes, kind: str, wanted: Any) -> N
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7 \xff", b"<html>"])
 def test_an_answer_that_xcom_cannot_hold_is_an_error(body: bytes) -> None:
-    with pytest.raises(OACResponseError, match=r"neither JSON nor text. Next step: set destination"):
+    with pytest.raises(
+        OACResponseError, match=r"neither JSON nor text. If they are the expected file, set destination"
+    ):
         raw("GET", "/x").read(response(200, body, {"content-type": "application/pdf"}))
 
 
