@@ -30,6 +30,8 @@ from tests.drivers import IMPATIENT, SignIn, blocking
 
 FERNET_KEY = Fernet.generate_key().decode()
 LOGIN = "python -m airflow_provider_oac login --oac-conn-id a_chain"
+#: Its server has loaded this module where the tests of the command line run, too.
+_FORKS = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,9 @@ def token_of(session: Session) -> str:
 
 def in_processes(store: Store, settings: AuthSettings, processes: int, each: int, past: bool = False) -> list[str]:
     """Request tokens at once in several processes, each with threads or coroutines; return tokens or errors."""
-    context = multiprocessing.get_context("spawn")
-    begin, queue = context.Barrier(processes), context.Queue()
+    begin, queue = _FORKS.Barrier(processes), _FORKS.Queue()
     children = [
-        context.Process(target=_asking, args=(store, settings, each, past, number % 2 == 1, begin, queue))
+        _FORKS.Process(target=_asking, args=(store, settings, each, past, number % 2 == 1, begin, queue))
         for number in range(processes)
     ]
     for child in children:
@@ -219,6 +220,6 @@ def dying(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> 
 
 def started(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> Any:
     """Start a process that renews until it is killed."""
-    process = multiprocessing.get_context("spawn").Process(target=dying, args=(store, settings, point, on_a_loop))
+    process = _FORKS.Process(target=dying, args=(store, settings, point, on_a_loop))
     process.start()
     return process

@@ -24,6 +24,7 @@ _PRELOADED = [
     "airflow_provider_oac.hooks.oac",
     *(f"airflow_provider_oac.cli.{name}" for name in ("sign_in", "inspect", "keygen", "conformance", "new")),
     "airflow_provider_oac.hooks.connection_test",
+    "tests.chains",
     "tests.integration.commands",
 ]
 _FORKS = multiprocessing.get_context("forkserver")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,10 +17,10 @@ from airflow_provider_oac.auth.store import EncryptedStore, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.hooks import defer_decision, shared_poller
 from airflow_provider_oac.triggers import oac
-from oac_simulator.launch import Simulator
+from oac_simulator.launch import Simulator, launch
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
-from tests.tasks import Connections
+from tests.tasks import Connections, oac_connection
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,26 @@ def connections(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> Connection
 def deferrable(request: pytest.FixtureRequest) -> bool:
     """The test runs twice: waiting in the worker, and in the triggerer."""
     return bool(request.param == "deferred")
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What was logged so far, wherever this Airflow writes it to."""
+    caplog.set_level(logging.INFO)
+    return lambda: caplog.text + "".join(capsys.readouterr())
+
+
+@pytest.fixture(params=[True, False], ids=["store", "no store"])
+def store(request: pytest.FixtureRequest) -> bool:
+    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
+    return bool(request.param)
+
+
+@pytest.fixture(scope="session")
+def secure() -> Iterator[Simulator]:
+    """A simulator with TLS, by a CA of its own."""
+    with launch(work_seconds=0.0, instances=["dev"], tls=True) as running:
+        yield running
 
 
 @pytest.fixture
@@ -82,3 +104,26 @@ def openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
             module = ModuleType(path)
             vars(module).update(names)
             monkeypatch.setitem(sys.modules, path, module)
+
+
+@pytest.fixture
+def teams(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The teams `us` and `them`, and the Connection `oac_of_us`, where Airflow has teams."""
+    Team = pytest.importorskip("airflow.models.team").Team
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    if not hasattr(Connection, "team_name"):
+        pytest.skip("this Airflow has no teams")
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    of_us = oac_connection(connections.ready)
+    row = {**of_us, "extra": json.dumps(of_us["extra"]), "conn_id": "oac_of_us", "team_name": "us"}
+    with create_session() as session:
+        session.add_all([Team(name="us"), Team(name="them")])
+        session.flush()
+        session.add(Connection(**row))
+    yield
+    with create_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == "oac_of_us"))
+        session.execute(delete(Team))

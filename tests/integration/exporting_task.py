@@ -1,6 +1,4 @@
-"""A task's process, for tests that measure it or kill it: ``python -m tests.integration.exporting_task <mode> <url>``.
-
-``OAC_TRY`` is the number of the try, by default 1.
+"""A task's process, for tests that measure it: ``python -m tests.integration.exporting_task <mode> <url>``.
 
 It loads what a task loads and nothing of the tests. At its end it prints its peak memory and the result as JSON.
 """
@@ -9,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +23,7 @@ def _context() -> dict[str, Any]:
         run_id="r",
         task_id="export",
         map_index=-1,
-        try_number=int(os.environ.get("OAC_TRY", "1")),
+        try_number=1,
         max_tries=2,
     )
     return {"ti": ti}

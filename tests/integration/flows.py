@@ -7,22 +7,14 @@ from typing import Any, TypeVar
 
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.client.api import Api, Work
-from airflow_provider_oac.client.flows.polling import WaitPlan, wait
-from airflow_provider_oac.client.rest import snapshots
-from airflow_provider_oac.client.snapshot_names import SnapshotName
+from airflow_provider_oac.client.flows.polling import WaitPlan
 from airflow_provider_oac.transport.io import IO
 from tests.drivers import Drive, SignIn
 
 T = TypeVar("T")
-
-PASSWORD = "Correct-Horse-7-Battery"
-FOLDER, BUCKET = "oac-snapshots", "oac-backups"
-STORAGE = snapshots.Storage(BUCKET)
 QUICK = WaitPlan(longest_pause=0.05)
 
-POST, LIST = "POST /snapshots", "GET /snapshots"
-ONE, DELETE = "GET /snapshots/{snapshotId}", "DELETE /snapshots/{snapshotId}"
-LOOK, RESTORE, SYSTEM = "GET /workRequests/{id}", "POST /system/actions/restoreSnapshot", "GET /system"
+LOOK, SYSTEM = "GET /workRequests/{id}", "GET /system"
 
 Oac = Callable[..., Any]
 
@@ -42,17 +34,3 @@ def oac(drive: Drive, sign_in: SignIn, instance: str = "dev") -> Oac:
         return drive(flow)
 
     return run
-
-
-def take(run: Oac, name: SnapshotName | str, uri: str | None = None, *, registered: bool = False) -> str:
-    """Take or register a snapshot and wait for it; returns its id."""
-    path = uri or (name.uri(FOLDER) if isinstance(name, SnapshotName) else f"file:///by-hand/{name}.bar")
-    call = (
-        snapshots.register(str(name), path, STORAGE)
-        if registered
-        else snapshots.create(str(name), path, STORAGE, PASSWORD)
-    )
-    done = run(wait(run(call), QUICK))
-    found = done.resource_id("SNAPSHOT")
-    assert found
-    return str(found)

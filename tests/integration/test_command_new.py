@@ -13,7 +13,6 @@ from airflow.utils.db import initdb
 
 from airflow_provider_oac.cli.new import QUESTIONS, new
 from airflow_provider_oac.cli.parser import parser
-from airflow_provider_oac.cli.process import CommandFailed
 from oac_simulator.pytest_plugin import SimulatedOAC
 
 WORKBOOK, DATASET = "/@Catalog/shared/Sales/Pipeline", "'admin'.'Orders'"
@@ -44,27 +43,3 @@ def test_what_it_writes_runs(kind: str, oac: SimulatedOAC, dags: Path, tmp_path:
     assert run.state == "success"
     assert (len(oac.snapshots()) == 1) == (kind == "backup")
     assert (len(list(tmp_path.rglob("*.pdf"))) == 1) == (kind == "export")
-
-
-def test_it_asks_a_person_and_says_what_is_needed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    answers = tmp_path / "answers"
-    answers.write_text("oac_prod\n\nseal_2026\n30 2 * * *\n")
-    with answers.open() as person:
-        monkeypatch.setattr(person, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("sys.stdin", person)
-        new(parser().parse_args(["new", "backup"]))
-    text = Path("oac_backup.py").read_text()
-    for part in ('"oac_prod"', 'bucket="oac-backups"', 'seal_conn_id="seal_2026"', 'schedule="30 2 * * *"'):
-        assert part in text
-    assert "the Connection 'seal_2026' of any type" in text
-
-
-def test_it_replaces_no_file(tmp_path: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text("mine")
-    with pytest.raises(CommandFailed, match="already exists"):
-        new(parser().parse_args(["new", "reload", "--output", str(file)]))
-    assert file.read_text() == "mine"

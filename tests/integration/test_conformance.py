@@ -6,12 +6,10 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_oac.cli.conformance import _without_secrets
 from airflow_provider_oac.cli.contract import operations
 from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine, Done
@@ -189,32 +187,7 @@ def test_who_interrupts_it_is_told_what_is_left(robot: CommandLine, clean: Simul
     assert (done.code, f"The snapshot {name} still exists after its deletion." in done.err) == (130, True)
 
 
-def test_a_snapshot_that_oac_refuses_leaves_nothing_to_look_for(robot: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("POST /snapshots", "status", status=400)
-    done = robot.run(*WRITING)
-    assert (done.code, "Next step: when its creation" in done.err) == (0, False)
-
-
-def test_a_connection_for_the_seal_that_is_not_there_is_said(robot: CommandLine, clean: Simulator) -> None:
-    done = robot.run("conformance", "--allow-write", "--bucket", "oac-backups", "--seal-conn-id", "oac_gone")
-    assert (done.code, done.out) == (1, "")
-    assert "error: Airflow has no Connection 'oac_gone'" in done.err
-    assert "Next step: check --seal-conn-id" in done.err
-
-
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_done(robot: CommandLine, clean: Simulator) -> None:
     done = robot.run(*WRITING, "--output", str(robot.folder / "not-there" / "report.json"))
     assert (done.code, "cannot be written: No such file or directory." in done.err) == (1, True)
     assert clean.control.calls("dev", "POST /snapshots") == 0
-
-
-def test_whole_words_are_taken_out_of_the_report() -> None:
-    auth = SimpleNamespace(secrets=["s3cret"], user="admin", identity_url="https://idcs.example.com", client_id="id-1")
-    oac: Any = SimpleNamespace(
-        settings=SimpleNamespace(address="https://myinst-ns.example.com", auth=auth, instance="myinst-ns")
-    )
-    notes = ("the administrator admin of myinst-ns", "s3cret at idcs.example.com", "conformance-myinst-ns-1")
-    found = _without_secrets({"operations": [{"notes": notes}]}, oac, {}, "conformance-myinst-ns-1")
-    assert found["operations"][0]["notes"] == [
-        "the administrator <user> of <instance>", "*** at <identity domain>", "<snapshot>",
-    ]  # fmt: skip

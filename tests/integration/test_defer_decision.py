@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import AirflowSensorTimeout
+from airflow_provider_oac._compat import AirflowSensorTimeout, AirflowSkipException
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import datasets
 from airflow_provider_oac.hooks import defer_decision
@@ -18,11 +17,6 @@ from airflow_provider_oac.sensors.catalog import OACCatalogItemSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, TaskDeferred, backup_operator
-
-try:
-    from airflow.sdk.exceptions import AirflowSkipException
-except ImportError:  # before Airflow 3.2
-    from airflow.exceptions import AirflowSkipException
 
 
 def task() -> Task:
@@ -76,13 +70,6 @@ def test_a_sensor_looks_before_it_defers(clean: Simulator, monkeypatch: pytest.M
             sensor.execute(task().context())
 
 
-def test_a_sensor_of_the_catalog_looks_before_it_defers() -> None:
-    sensor = OACCatalogItemSensor(
-        task_id="wait", catalog_type="folders", path="/@Catalog/shared", deferrable=True, poke_interval=0.05, timeout=60
-    )
-    assert sensor.execute(task().context())
-
-
 class Terminated(BaseException):
     """What Airflow 2.11 raises out of its signal handler, wherever the task is."""
 
@@ -95,13 +82,6 @@ def ended_by_a_signal(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defer_decision, "over_soon", ended)
     with pytest.raises(Terminated):
         Task(lambda: operator).start()
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Any:
-    """What was logged, wherever this Airflow writes it to."""
-    caplog.set_level(logging.INFO)
-    return lambda: "".join([caplog.text, *capsys.readouterr()])
 
 
 def test_a_kill_before_the_deferral_names_the_work_request(

@@ -22,7 +22,7 @@ from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError
 from airflow_provider_oac.transport.io import IO
 from oac_simulator.launch import Simulator
-from tests.drivers import Drive, SignIn, asynchronous, blocking
+from tests.drivers import Drive, SignIn
 
 ADMIN, FEDERATED = "oac.admin@example.com", "oac.federated@example.com"
 WAYS: dict[str, dict[str, Any]] = {
@@ -112,71 +112,6 @@ def test_a_first_task_needs_no_renewal(drive: Drive, sign_in: SignIn, quick: Sim
 
     drive(flow)
     assert quick.control.grants("refresh_token") == 0
-
-
-def test_a_federated_user_can(drive: Drive, sign_in: SignIn, quick: Simulator, tmp_path: Path) -> None:
-    auth = settings(sign_in, user=FEDERATED)
-    store_entry = place(auth, tmp_path / "store")
-
-    async def flow(io: IO) -> Record:
-        return await keep_sign_in(io, store_entry, auth, await Person(quick, user=FEDERATED).flow(auth)(io), None)
-
-    assert drive(flow).owner == FEDERATED
-
-
-def test_it_waits_while_nobody_has_decided(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    person = Person(quick, after=2)
-    assert drive(person.flow(settings(sign_in))).refresh_token
-    assert person.polls == 3
-    assert quick.control.counters()["grants"] == {"device_code": 3}
-
-
-def test_without_an_interval_it_is_never_too_fast(sign_in: SignIn, clean: Simulator) -> None:
-    # The simulator answers slow_down to who comes before five seconds have gone by.
-    person = Person(clean, after=1)
-    blocking(person.flow(settings(sign_in)))
-    assert (person.code.interval, person.polls) == (5.0, 2)
-
-
-def test_who_is_told_to_slow_down_does(sign_in: SignIn, quick: Simulator) -> None:
-    quick.control.fault("token", "status", status=400, body={"error": "slow_down"}, grant="device_code")
-    assert asynchronous(Person(quick).flow(settings(sign_in))).refresh_token
-    assert quick.control.grants("device_code") == 2
-
-
-@pytest.mark.parametrize("fault", ["drop_before", "non_json"])
-def test_a_poll_that_fails_in_passing_is_repeated(fault: str, drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    details = {"status": 503} if fault == "non_json" else {}
-    quick.control.fault("token", fault, grant="device_code", act=False, **details)
-    assert drive(Person(quick).flow(settings(sign_in))).refresh_token
-    assert quick.control.grants("device_code") == 2
-
-
-def test_a_denied_request_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    with pytest.raises(OACAuthError, match="the person denied the request") as caught:
-        drive(Person(quick, approve=False).flow(settings(sign_in)))
-    assert caught.value.error == "access_denied"
-    assert quick.control.grants("device_code") == 1
-
-
-def test_a_code_that_expires_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    quick.control.settings(device_expires=3)
-    with pytest.raises(OACAuthError, match="no user approved the code in time"):
-        drive(Person(quick, after=99).flow(settings(sign_in)))
-
-
-def test_a_code_that_the_domain_ends_early_ends_it(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    body = {"error": "expired_token", "error_description": "The device code has expired."}
-    quick.control.fault("token", "status", status=400, body=body, grant="device_code")
-    with pytest.raises(OACAuthError, match="the code expired"):
-        drive(Person(quick, after=99).flow(settings(sign_in)))
-
-
-def test_a_wrong_secret_is_told_at_the_first_poll(drive: Drive, sign_in: SignIn, quick: Simulator) -> None:
-    with pytest.raises(OACAuthError, match="client id or client secret is wrong") as caught:
-        drive(Person(quick).flow(settings(sign_in, client_secret="not-the-secret")))
-    assert "not-the-secret" not in str(caught.value)
-    assert quick.control.grants("device_code") == 1
 
 
 @pytest.mark.parametrize(

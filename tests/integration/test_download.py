@@ -89,12 +89,6 @@ def test_a_png_is_known_by_its_own_marks(fetch: Fetch) -> None:
         assert fetch(server, MemorySink(), PNG).size == len(png())
 
 
-@pytest.mark.parametrize("announced", [True, False])
-def test_a_length_need_not_be_announced(fetch: Fetch, announced: bool) -> None:
-    with file_server(BODY, Step(announced=announced)) as server:
-        assert fetch(server, MemorySink()).size == len(BODY)
-
-
 def test_a_download_that_breaks_begins_anew(fetch: Fetch) -> None:
     sink, said = MemorySink(), []
     with file_server(BODY, Step(cut=1_500_000), Step(cut=1_000_000), Step()) as server:
@@ -131,27 +125,12 @@ def test_what_is_no_whole_pdf_is_refused_after_some_tries(fetch: Fetch, body: by
     assert (bytes(sink.data), sink.committed) == (b"", False)
 
 
-def test_garbage_that_was_an_accident_is_forgotten(fetch: Fetch) -> None:
-    sink = MemorySink()
-    with file_server(BODY, Step(body=b"garbage"), Step()) as server:
-        fetch(server, sink)
-    assert (bytes(sink.data), len(server.seen)) == (BODY, 2)
-
-
 def test_fewer_bytes_than_announced_are_no_file_even_if_they_look_like_one(fetch: Fetch) -> None:
     sink = MemorySink()
     with file_server(pdf(1000) * 2, Step(cut=1000)) as server, pytest.raises(OACTransportError):
         fetch(server, sink)
     assert not sink.committed
     assert len(server.seen) == QUICK.attempts
-
-
-def test_a_connection_that_breaks_for_ever_is_given_up(fetch: Fetch) -> None:
-    sink = MemorySink()
-    with file_server(BODY, Step(cut=0)) as server, pytest.raises(OACTransportError):
-        fetch(server, sink)
-    assert len(server.seen) == QUICK.attempts
-    assert not sink.committed
 
 
 @pytest.mark.parametrize("status", [404, 202, 204])

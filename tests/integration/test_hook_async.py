@@ -55,10 +55,6 @@ async def instance_key() -> str:
     return (await OACHook().arun(system.get())).service_instance_key
 
 
-def test_it_makes_a_call(connections: Connections) -> None:
-    assert asyncio.run(instance_key()) == "dev"
-
-
 def test_what_runs_at_one_time_shares_one_session_and_one_token(clean: Simulator, opened: Open) -> None:
     works = clean.control.start_work("dev", 0.5, 30)
 
@@ -86,15 +82,6 @@ def test_the_last_one_closes_the_session(clean: Simulator, opened: Open) -> None
         await opened.none()
 
     asyncio.run(one_after_the_other())
-
-
-def test_a_later_loop_opens_its_own(connections: Connections) -> None:
-    assert [asyncio.run(instance_key()) for _ in range(2)] == ["dev", "dev"]
-
-
-def test_nothing_is_kept_of_a_loop(connections: Connections) -> None:
-    asyncio.run(instance_key())
-    assert shared_poller._drivers == {}
 
 
 def test_a_cancelled_coroutine_lets_go(clean: Simulator, opened: Open) -> None:

@@ -13,17 +13,15 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.requests_session import InstanceSession
 from airflow_provider_oac.transport.blocking import BlockingIO
 from airflow_provider_oac.transport.settings import TransportSettings
-from oac_simulator.launch import Simulator
-from tests.drivers import Drive, SignIn
+from tests.drivers import SignIn
 from tests.integration.servers import Reply, Server, answering
 from tests.integration.test_hostile_servers import HEAD, hostile
-from tests.tasks import AUTHOR, Connections
+from tests.tasks import Connections
 
 REFUSED = Reply(401, b"the token is not good " * 100, [("WWW-Authenticate", "Bearer")])
 LACKS_ROLE = Reply(401, b'{"user": "somebody", "status": "unauthorized"}')
@@ -204,10 +202,3 @@ def test_a_stream_may_take_as_long_as_its_reader_likes(timeout: Any, sign_in: Si
         threading.Timer(0.4, later.set).start()
         assert answer.content == b"{}"
         session.close()
-
-
-def test_a_call_of_a_user_without_the_role_renews_nothing(drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
-    with pytest.raises(OACApiError) as caught:
-        drive(sign_in.performing(system.get(), user=AUTHOR))
-    assert caught.value.missing_role
-    assert (clean.control.calls("dev", "GET /system"), clean.control.grants("jwt-bearer")) == (1, 1)

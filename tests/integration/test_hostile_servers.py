@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
-import itertools
 import os
 import re
 import socket
@@ -103,14 +102,6 @@ def packed(times: int, size: int, encoding: str) -> bytes:
     return HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-#: What the clients refuse.
-NONSENSE = {
-    "no JSON": HEAD + b"Content-Length: 6\r\n\r\n<html>",
-    "no UTF-8": HEAD + b"Content-Length: 4\r\n\r\n\xff\xfe\x00\x01",
-    "JSON of another kind": HEAD + b"Content-Length: 7\r\n\r\n[[[]]]\n",
-    "nested without end": HEAD + b"Content-Length: 100000\r\n\r\n" + b"[" * 100_000,
-    "a number without end": HEAD + b"Content-Length: 5001\r\n\r\n-" + b"9" * 5000,
-}
 #: What the drivers refuse.
 GARBAGE = {
     "a length that is none": HEAD + b"Content-Length: many\r\n\r\n<html>",
@@ -146,7 +137,7 @@ class ToDo:
         changes = {"identity_url": url} if which == "token" else {}
         session = Session(self._sign_in.settings(**changes), MemoryStore())
         address = self._sign_in.url() if which == "token" else url
-        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 24)
+        plan = TransferPlan(attempts=2, not_ready_grace=0.0, pause=0.01, most_bytes=1 << 22)
         flow = download(workbooks.download("id", "export"), Nowhere(), PDF, plan)
 
         async def whole(io: IO) -> None:
@@ -191,13 +182,6 @@ def refused(drive: Drive, flow: Callable[[IO], Any]) -> OACError:
     return caught.value
 
 
-@pytest.mark.parametrize("what", sorted(NONSENSE))
-def test_nonsense(what: str, which: str, sign_in: SignIn) -> None:
-    with hostile(once(NONSENSE[what])) as (url, server):
-        refused(blocking, ToDo(sign_in).ask(which, url))
-        assert server.requests
-
-
 @pytest.mark.parametrize("which", ["rest", "download"])
 @pytest.mark.parametrize("what", sorted(GARBAGE))
 def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
@@ -211,7 +195,7 @@ def test_garbage(what: str, which: str, drive: Drive, sign_in: SignIn) -> None:
 def test_what_never_ends_is_given_up(
     what: str, which: str, drive: Drive, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport_io, "MAX_BODY_BYTES", 1 << 24)
+    monkeypatch.setattr(transport_io, "MAX_BODY_BYTES", 1 << 22)
     with hostile(endless(ENDLESS[what])) as (url, server):
         error = refused(drive, ToDo(sign_in).ask(which, url))
     assert "larger than" in str(error) or "bytes or more, but at most" in str(error)
@@ -260,15 +244,6 @@ def test_bytes_that_come_one_by_one_for_ever(what: str, streamed: bool, drive: D
             body(drive, url, streamed, SLOW)
         enough.set()
     assert (caught.value.sent, caught.value.passing) == (True, True)
-
-
-def test_a_flood_of_100_continue(drive: Drive) -> None:
-    flood = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
-    with (
-        hostile(lambda: itertools.repeat(flood)) as (url, _server),
-        pytest.raises(OACTransportError, match="abandoned"),
-    ):
-        body(drive, url, False, SLOW)
 
 
 def test_a_stream_that_keeps_up_may_take_longer_than_a_response(drive: Drive) -> None:
@@ -371,20 +346,6 @@ def test_decompression_bombs(drive: Drive) -> None:
     assert (done.returncode, done.stdout.split()) == (0, ["refused"] * len(BOMBS)), done.stderr[-2000:]
 
 
-@pytest.mark.parametrize(
-    ("status", "which"),
-    [(301, "rest"), (302, "token"), (302, "rest"), (303, "rest"), (307, "download"), (307, "rest"), (308, "rest")],
-)
-def test_nothing_is_sent_where_a_redirect_leads(status: int, which: str, drive: Drive, sign_in: SignIn) -> None:
-    with answering() as elsewhere:
-        location = [("Location", f"{elsewhere.url}/stolen?code=eyJhbGciOiJub25lIn0.e30.x")]
-        with answering(lambda _seen: Reply(status, b"{}", location)) as server:
-            error = refused(drive, ToDo(sign_in).ask(which, server.url))
-            assert len(server.seen) == 1
-        assert "redirect" in str(error)
-        assert elsewhere.seen == []
-
-
 def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_in: SignIn) -> None:
     def reply(seen: Seen) -> Reply:
         links = [("oa-next-page", elsewhere.url + "/stolen"), ("Link", f'<{elsewhere.url}/stolen>; rel="next"')]
@@ -396,17 +357,6 @@ def test_nothing_is_asked_where_the_next_page_is_said_to_be(drive: Drive, sign_i
         found = drive(lambda io: Api(io, server.url, session).run(catalog.list_items("folders")))
         assert len(found) == len(server.seen) == 3
         assert elsewhere.seen == []
-
-
-def test_a_token_that_comes_back_stands_in_no_error(drive: Drive, sign_in: SignIn) -> None:
-    def reply(seen: Seen) -> Reply:
-        sent = seen.headers["authorization"]
-        return Reply(403, b'{"message": "no: %s"}' % sent.encode(), [("WWW-Authenticate", sent), ("ecid", sent)])
-
-    with answering(reply) as server:
-        error = refused(drive, ToDo(sign_in).ask("rest", server.url))
-    assert isinstance(error, OACApiError)
-    assert "no: Bearer ***" in str(error)
 
 
 def test_an_error_that_nobody_can_unpack_keeps_its_status(drive: Drive, sign_in: SignIn) -> None:

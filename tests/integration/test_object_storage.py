@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -92,17 +91,6 @@ def test_the_old_file_stays_until_then_and_when_the_new_one_is_discarded(folder:
     assert files(destination) == ["board.pdf"]
     sink.discard()
     assert destination.read() == OLD
-
-
-def test_after_discarding_it_begins_anew(folder: str) -> None:
-    destination = Destination(f"{folder}/board.pdf")
-    sink = ObjectStorageSink(destination)
-    sink.write(OLD)
-    sink.discard()
-    sink.write(NEW)
-    sink.commit()
-    assert destination.read() == NEW
-    assert files(destination) == ["board.pdf"]
 
 
 def test_a_file_that_is_replaced_is_never_half(folder: str) -> None:
@@ -309,31 +297,3 @@ def test_a_disk_that_is_full_leaves_neither_a_half_file_nor_a_leftover(tmp_path:
     assert "File too large" in said
     assert "board.pdf" in said
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": OLD}
-
-
-def test_a_writer_that_is_killed_leaves_the_old_file_and_the_next_one_clears_up(tmp_path: Path) -> None:
-    destination = Destination(f"{tmp_path}/board.pdf")
-    destination.write(OLD)
-    code = """
-        import time
-        sink = ObjectStorageSink(Destination(sys.argv[1]), "mark")
-        while True:
-            sink.write(b"x" * 100_000)
-            time.sleep(0.01)
-    """
-    process = in_a_process(code, f"{tmp_path}/board.pdf")
-    halves = list[Path]()
-    deadline = time.monotonic() + 120
-    while not (halves and halves[0].stat().st_size > 300_000):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-        halves = list(tmp_path.glob(".board.pdf.mark-*-1.part"))
-    process.kill()
-    process.communicate()
-    assert destination.read() == OLD
-    assert halves[0].exists()
-    sink = ObjectStorageSink(destination, "mark", 2)
-    sink.write(NEW)
-    sink.commit()
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": NEW}

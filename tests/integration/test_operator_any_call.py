@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -53,13 +52,6 @@ def reload(*, store: bool = True, **changes: Any) -> Task:
     return task(store=store, **{**arguments, **changes})
 
 
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged, wherever this Airflow writes it to."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
-
-
 # ------------------------------------------------------------------------------------------------ one answer
 
 
@@ -78,16 +70,6 @@ def test_an_answer_is_the_result(arguments: dict[str, Any], wanted: str) -> None
     result = does(**arguments)
     assert wanted in result
     assert json.loads(json.dumps(result)) == result
-
-
-def test_something_is_sent_and_changed(clean: Simulator) -> None:
-    assert does(method="POST", path="/catalog/folders", body=BODY)["name"] == "New"
-    folder = ids.catalog_id(f"{SALES}/New")
-    path = f"/catalog/folders/{folder}"
-    assert does(method="POST", path=f"{path}/actions/getACL")[0]["accountType"] == "ApplicationRole"
-    assert does(method="DELETE", path=path, query={"recursive": True}) is None
-    with pytest.raises(OACApiError, match=r"Could not call GET .*HTTP 404"):
-        does(method="GET", path=path)
 
 
 def test_the_log_says_what_was_sent_and_what_came(said: Callable[[], str]) -> None:
@@ -180,14 +162,6 @@ def test_work_is_waited_for(clean: Simulator, deferrable: bool) -> None:
     assert [work["id"] for work in clean.control.work_requests("dev")] == [result["work_request_id"]]
 
 
-def test_work_of_a_call_by_its_name_is_waited_for(clean: Simulator) -> None:
-    result = does(
-        call="datasets.reload", arguments={"dataset_id": ORDERS}, wait_for_completion=True, poll_interval=0.05,
-        deferrable=True,
-    )  # fmt: skip
-    assert result["status"] == "SUCCEEDED"
-
-
 def test_failed_work_fails_the_task_and_a_retry_starts_it_anew(clean: Simulator) -> None:
     clean.control.fault(RELOAD, "fail_work", errors=[{"code": "NoSpace", "message": "full"}])
     again = reload(deferrable=True)
@@ -195,18 +169,6 @@ def test_failed_work_fails_the_task_and_a_retry_starts_it_anew(clean: Simulator)
         again.attempt()
     assert again.attempt()["status"] == "SUCCEEDED"
     assert clean.control.calls("dev", RELOAD) == 2
-
-
-def test_a_retry_finds_the_work_that_goes_on(clean: Simulator) -> None:
-    clean.control.settings(work_seconds=1.0)
-    again = reload(deferrable=True, timeout=0.2)
-    with pytest.raises(OACWaitTimeoutError):
-        again.attempt()
-    clean.control.settings(work_seconds=0.2)
-    second = Task(reload()._make)
-    second.store, second.try_number, second.max_tries = again.store, again.try_number, again.max_tries
-    assert second.attempt()["status"] == "SUCCEEDED"
-    assert clean.control.calls("dev", RELOAD) == 1
 
 
 def test_without_a_store_a_timeout_is_final(clean: Simulator) -> None:
@@ -247,15 +209,6 @@ def test_a_lost_answer_is_not_asked_for_again(clean: Simulator, store: bool, fau
             again.attempt()
 
 
-def test_a_lost_answer_of_work_is_not_asked_for_again(clean: Simulator) -> None:
-    clean.control.fault(RELOAD, "drop_after")
-    again = reload(deferrable=True)
-    for _ in range(2):
-        with pytest.raises(AirflowFailException):
-            again.attempt()
-    assert clean.control.calls("dev", RELOAD) == 1
-
-
 @pytest.mark.parametrize("store", [True, False])
 def test_an_answer_that_cannot_be_kept_is_not_asked_for_again(clean: Simulator, tmp_path: Path, store: bool) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -287,23 +240,12 @@ def test_a_filter_may_skip_the_task() -> None:
         does(method="POST", path="/catalog/folders", body=BODY, result_filter=skip)
 
 
-def test_a_moment_may_be_a_text(clean: Simulator) -> None:
-    arguments = {"object_id": ORDERS, "since": "2026-01-01T00:00:00"}
-    assert isinstance(does(call="datasets.history", arguments=arguments), list)
-
-
 def test_what_oac_refused_is_tried_again(clean: Simulator) -> None:
     clean.control.fault(FOLDERS, "status", status=403)
     again = task(method="POST", path="/catalog/folders", body=BODY)
     with pytest.raises(OACApiError):
         again.attempt()
     assert again.attempt()["name"] == "New"
-
-
-def test_what_may_be_repeated_is(clean: Simulator) -> None:
-    clean.control.fault(FOLDERS, "drop_before", times=2)
-    assert does(method="POST", path="/catalog/folders", body=BODY, repeatable=True)["name"] == "New"
-    assert clean.control.calls("dev", FOLDERS) == 3
 
 
 def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> None:
@@ -321,56 +263,3 @@ def test_work_that_oac_has_forgotten_is_not_started_again(clean: Simulator) -> N
 
 
 # ------------------------------------------------------------------------------------------------- bad input
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({}, "Give either call"),
-        ({"call": "system.get", "method": "GET", "path": "/x"}, "Give either call"),
-        ({"method": "GET"}, "Give either call"),
-        ({"call": "system.get", "body": {"a": 1}}, "body cannot be combined with call='system.get'"),
-        ({"call": "system.nothing"}, "There is no call 'system.nothing'. system has: get, restore_snapshot"),
-        (
-            {"call": "system.restore_snapshot", "arguments": {"snapshot_id": "x", "password": "y"}},
-            "Use OACRestoreSnapshotOperator",
-        ),
-        ({"method": "POST", "path": "/system/actions/restoreSnapshot", "body": {}}, "Use OACRestoreSnapshotOperator"),
-        ({"method": "post", "path": "/system/actions/%72estoresnapshot/"}, "Use OACRestoreSnapshotOperator"),
-        ({"method": "POST", "path": "/system%2Factions;a=b/restoreSnapshot"}, "Use OACRestoreSnapshotOperator"),
-        (
-            {"method": "POST", "path": "/restoreSnapshot", "base": "/api/20210901/System//actions", "repeatable": True},
-            "Use OACRestoreSnapshotOperator",
-        ),
-        (
-            {"call": "snapshots.register", "arguments": {"name": "x", "bar_uri": "y", "storage": {}}},
-            "storage must be of the class Storage, which JSON cannot express. Next step: use the operator",
-        ),
-        (
-            {"call": "connections.create", "arguments": {"order": {"name": "x"}}},
-            "order must be of the class ConnectionOrder",
-        ),
-        (
-            {"call": "acl.update", "arguments": {"kind": "folders", "item_id": "x", "entries": [{}]}},
-            "entries must be of the class Access",
-        ),
-        (
-            {"call": "datasets.history", "arguments": {"object_id": ORDERS, "since": "yesterday"}},
-            "since must be a time such as 2026-01-31T06:00:00",
-        ),
-        ({"method": "GET", "path": "/x", "arguments": {"a": 1}}, "use query and body"),
-        ({"method": "GET", "path": "x"}, "must begin with a slash"),
-        ({"call": "system.get", "paged": True}, "does not return pages"),
-        ({"method": "POST", "path": "/x", "paged": True}, "needs method=.GET."),
-        ({"method": "GET", "path": "/x", "query": {"page": 1}, "paged": True}, "a query without page"),
-        ({"call": "catalog.list_items", "arguments": {"page": 1}}, "unknown options page"),
-        (
-            {"method": "POST", "path": "/x", "wait_for_completion": True, "destination": "/x"},
-            "cannot be combined with paged, destination or scope",
-        ),
-    ],
-)
-def test_bad_arguments_are_explained(clean: Simulator, arguments: dict[str, Any], says: str) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        does(**arguments)
-    assert clean.control.counters()["calls"].get("dev", {}) == {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.flows.acl_report import COLUMNS
 from airflow_provider_oac.client.rest import acl
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACError
+from airflow_provider_oac.exceptions import OACApiError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.acl import OACAuditACLOperator, OACUpdateACLOperator
 from oac_simulator.launch import Simulator
@@ -40,13 +39,6 @@ def audit(**arguments: Any) -> Any:
 
 def allowed(path: str, kind: str = "folders") -> dict[str, tuple[str, ...]]:
     return {entry.account: entry.allowed for entry in OACHook().run(acl.get(kind, ids.catalog_id(path)))}
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged so far; where it goes depends on the version of Airflow."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
 
 
 # ---------------------------------------------------------------------------------------------------- update
@@ -105,24 +97,11 @@ def test_a_role_is_found_by_the_name_that_the_console_shows(clean: Simulator, sp
     assert allowed(FINANCE) == {"BIServiceAdministrator": acl.PERMISSIONS}
 
 
-def test_a_user_is_found_by_the_name_that_the_console_shows(clean: Simulator, said: Callable[[], str]) -> None:
-    update()
-    result = update(mode="DeleteMatchingAccounts", entries=[{"account": "oac colleague"}])
-    assert (result["changed"], COLLEAGUE in allowed(FINANCE)) == (True, False)
-    assert "nothing to remove" not in said()
-
-
 def test_a_removal_that_fits_no_account_says_so(clean: Simulator, said: Callable[[], str]) -> None:
     role = {"account": "DV Reader", "account_type": "ApplicationRole"}
     result = update(mode="DeleteMatchingAccounts", entries=[role])
     assert result["changed"] is False
     assert "have no entry for ApplicationRole 'DVReader': nothing to remove" in said()
-
-
-def test_all_is_taken_away_only_when_that_is_said(clean: Simulator) -> None:
-    update()
-    assert update(entries=[{"account": COLLEAGUE, "permissions": []}])["changed"] is True
-    assert allowed(FINANCE).get(COLLEAGUE, ()) == ()
 
 
 def test_a_change_goes_down_when_that_is_wanted(clean: Simulator) -> None:
@@ -145,36 +124,6 @@ def test_an_account_that_oac_passes_over_in_silence_is_an_error(clean: Simulator
     clean.control.fault(UPDATE, "status", status=200, body=body)
     with pytest.raises(OACError, match=rf"its list does not show User '{COLLEAGUE}'"):
         update()
-
-
-def test_a_lost_answer_is_asked_for_again(clean: Simulator) -> None:
-    clean.control.fault(UPDATE, "drop_after")
-    assert update()["changed"] is True
-    assert clean.control.calls("dev", UPDATE) == 2
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"entries": []}, "No account given"),
-        (
-            {"entries": [{"account": "x", "permission": ["read"]}]},
-            "An entry must be a dictionary with account and optionally account_type, p",
-        ),
-        ({"entries": [{"account": ""}]}, "must be a dictionary with account"),
-        ({"entries": [{"account": "x"}]}, r"entry for 'x' has permissions=None, but must have a list .*\[\] revokes"),
-        ({"entries": [{"account": "x", "permissions": None}], "mode": "ReplaceAll"}, "has permissions=None"),
-        ({"entries": [{"account": "x", "permissions": ""}]}, "has permissions=''"),
-        ({"entries": [{"account": "x", "permissions": "read"}]}, "has permissions='read'"),
-        ({"entries": [{"account": "x", "permissions": ["reading"]}]}, "permissions of read, list, write"),
-        ({"entries": [READER, READER]}, "appear twice"),
-        ({"path": None}, "Give either the id of the item"),
-    ],
-)
-def test_bad_input_never_asks_oac(clean: Simulator, changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        update(**changes)
-    assert clean.control.counters()["calls"].get("dev", {}) == {}
 
 
 # ------------------------------------------------------------------------------------------------------ audit

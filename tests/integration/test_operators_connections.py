@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -74,13 +73,6 @@ def test_a_connection_is_created_with_the_credentials_of_an_airflow_connection(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("answer", ["201_json", "201_id", "201_empty"])
-def test_a_connection_is_created_whatever_the_answer_holds(source: Connections, clean: Simulator, answer: str) -> None:
-    clean.control.settings(connection_created=answer)
-    assert Task(create).attempt()["connection_id"] == object_id(ADMIN, "Warehouse")
-    assert clean.control.calls("dev", POST) == 1
-
-
 def test_a_lookup_that_fails_does_not_fail_a_connection_that_was_created(source: Connections, clean: Simulator) -> None:
     clean.control.settings(connection_created="201_empty")
     clean.control.fault("GET /catalog/{type}", "status", status=400, times=None)
@@ -128,11 +120,6 @@ def test_a_file_that_is_no_wallet_is_caught_before_any_call(
     assert clean.control.calls("dev", POST) == 0
 
 
-def test_oac_names_the_parameter_that_a_data_source_needs(source: Connections) -> None:
-    with pytest.raises(OACApiError, match="required property 'host' not found"):
-        Task(lambda: create(connection_params={})).attempt()
-
-
 def test_a_second_connection_of_a_name_fails_without_a_retry_by_default(source: Connections, clean: Simulator) -> None:
     Task(create).attempt()
     with pytest.raises(AirflowFailException, match=r"already exists.*if_exists='keep' or 'update'"):
@@ -146,19 +133,6 @@ def test_a_connection_that_exists_is_kept_or_updated_as_asked(source: Connection
     assert (kept(clean, "Warehouse") or {})["passwordSha256"] == digest(PASSWORD)
     assert Task(lambda: create(if_exists="update")).attempt()["how"] == "updated"
     assert (kept(clean, "Warehouse") or {})["passwordSha256"] == digest("New-Secret-10")
-
-
-def test_a_lost_answer_leads_to_one_connection_as_it_is_wanted(source: Connections, clean: Simulator) -> None:
-    clean.control.fault(POST, "drop_after")
-    result = Task(create).attempt()
-    assert (result["connection_id"], result["how"]) == (object_id(ADMIN, "Warehouse"), "created")
-    assert clean.control.calls("dev", POST) == 1
-
-
-def test_a_request_that_never_arrived_is_sent_again(source: Connections, clean: Simulator) -> None:
-    clean.control.fault(POST, "status", status=503)
-    assert Task(create).attempt()["how"] == "created"
-    assert clean.control.calls("dev", POST) == 2
 
 
 @pytest.mark.parametrize("store", [True, False])
@@ -224,12 +198,6 @@ def test_a_password_is_rotated(source: Connections, clean: Simulator) -> None:
     assert after == {**before, "username": "LOADER", "passwordSha256": digest(PASSWORD)}
 
 
-def test_an_update_is_sent_again_when_its_answer_is_lost(source: Connections, clean: Simulator) -> None:
-    clean.control.fault(PUT, "drop_after")
-    Task(update).attempt()
-    assert clean.control.calls("dev", PUT) == 2
-
-
 @pytest.mark.parametrize("member", ["login", "password"])
 def test_an_update_without_user_name_or_password_is_caught_before_any_call(
     source: Connections, clean: Simulator, member: str
@@ -246,30 +214,6 @@ def test_a_change_of_the_type_is_caught_before_it_is_sent(source: Connections, c
     with pytest.raises(OACConfigurationError, match="of the type 'mysql', not 'snowflake'"):
         Task(lambda: update(connection_params={"connectionType": "snowflake"})).attempt()
     assert clean.control.calls("dev", PUT) == 0
-
-
-def test_a_connection_that_does_not_exist_is_told_in_oacs_own_words(source: Connections) -> None:
-    with pytest.raises(OACApiError, match=r"404.*not found"):
-        Task(lambda: update(connection="'admin'.'None'")).attempt()
-
-
-@pytest.mark.parametrize("make", [create, update])
-@pytest.mark.parametrize(
-    "params",
-    [
-        {"password": "x"},
-        {"proxy": {"authToken": "x"}},
-        {"PrivateKey": "x"},
-        {"apiKey": "x"},
-        {"pwd": "x"},
-        {"accessKeyId": "x"},
-        {"credentials": {"key": "x"}},
-        {"keys": [{"password": "x"}]},
-    ],
-)
-def test_secrets_in_a_dag_are_refused_when_it_is_parsed(make: Callable[..., Any], params: dict[str, Any]) -> None:
-    with pytest.raises(OACConfigurationError, match="Secrets do not belong in a DAG"):
-        make(connection_params=params)
 
 
 def test_a_connection_is_deleted_once(source: Connections, clean: Simulator) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ from airflow_provider_oac._compat import is_airflow_2
 from airflow_provider_oac.client.snapshot_names import parse
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
 from oac_simulator.launch import Simulator
-from tests.tasks import SEAL_PASSWORD, Connections, Task, names
+from tests.tasks import SEAL_PASSWORD, Connections, Task
 from tests.tasks import backup_operator as make
 
 
@@ -57,15 +56,6 @@ def test_the_link_is_there_before_the_work_is_done(connections: Connections, cle
     }
 
 
-@pytest.mark.parametrize("where", ["both", "body", "header"])
-def test_the_work_request_is_found_wherever_oac_names_it(
-    connections: Connections, clean: Simulator, where: str
-) -> None:
-    clean.control.settings(work_request_id_in=where)
-    result = Task(lambda: make(deferrable=True)).attempt()
-    assert result["work_request_id"] == clean.control.work_requests("dev")[0]["id"]
-
-
 @pytest.mark.parametrize("named", ["no_id", "none"])
 def test_the_snapshot_is_looked_up_by_its_name_if_the_work_request_does_not_name_it(
     connections: Connections, clean: Simulator, named: str
@@ -92,12 +82,6 @@ def test_without_waiting_a_sensor_can_wait_instead(
     assert clean.control.snapshots("dev")[0]["state"] == "SUCCEEDED"
 
 
-def test_two_tasks_of_a_run_take_two_snapshots(connections: Connections, clean: Simulator) -> None:
-    Task(make).attempt()
-    Task(lambda: make(task_id="other"), store=False).attempt()
-    assert len(set(names(clean))) == 2
-
-
 def test_region_namespace_and_folder_reach_oac(connections: Connections, clean: Simulator) -> None:
     changes = {"region": clean.ready["region"], "namespace": clean.ready["namespace"], "folder": "/a/b/"}
     result = Task(lambda: make(**changes)).attempt()
@@ -118,14 +102,6 @@ def test_the_bucket_may_be_used_as_an_oci_user(connections: Connections, clean: 
     (snapshot,) = clean.control.snapshots("dev")
     # The simulator takes this kind only with all five members, and with the base64 of a whole PEM file.
     assert snapshot["storage"]["auth"] == {"type": "OSS_AUTH_OCI_USER_ID"}
-
-
-def test_durations_may_be_given_as_such(connections: Connections) -> None:
-    result = Task(lambda: make(
-        deferrable=True, poll_interval=timedelta(seconds=0.1), timeout=timedelta(minutes=1),
-        confirmation_timeout=timedelta(seconds=0.5),
-    )).attempt()  # fmt: skip
-    assert result["verified"]
 
 
 def test_only_ids_travel(connections: Connections, clean: Simulator) -> None:

@@ -102,15 +102,6 @@ def test_prune_keeps_the_newest_and_the_snapshots_of_its_run(clean: Simulator) -
     assert (result["deleted"], result["kept"]) == ([old], [new, own])
 
 
-def test_prune_by_age_and_month(clean: Simulator) -> None:
-    wanted = [own_name(days) for days in (400, 200, 71, 70, 40, 39, 1)]
-    take_own(*wanted)
-    newest_of_month = {(name.time.year, name.time.month): str(name) for name in wanted}
-    result = prune(keep_last=0, keep_for=timedelta(days=2), keep_monthly=100)
-    assert set(result["kept"]) == {*newest_of_month.values(), str(wanted[-1])}
-    assert set(names(clean)) == set(result["kept"])
-
-
 @pytest.mark.parametrize("form", ["name", "list", "rendered list", "comma"])
 def test_what_is_named_stays(clean: Simulator, form: str) -> None:
     good, better, _ = take_own(own_name(9), own_name(8), own_name(1))

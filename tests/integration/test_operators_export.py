@@ -16,7 +16,6 @@ from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACContentError,
     OACStorageError,
-    OACWaitTimeoutError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
@@ -123,14 +122,6 @@ def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(
         assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == (640, 480)
 
 
-def test_one_canvas_as_png_has_the_name_that_was_given(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    result = Task(
-        lambda: make(file_format="png", canvases=["Europe"], destination=f"file://{tmp_path}/europe.png")
-    ).attempt()
-    assert names(tmp_path) == ["europe.png"]
-    assert result["path"].endswith("/europe.png")
-
-
 def test_any_store_takes_it_when_it_is_whole(make: Make, clean: Simulator) -> None:
     Bucket.empty()
     attach_store("bucket", Bucket())
@@ -149,12 +140,6 @@ def test_any_store_takes_it_when_it_is_whole(make: Make, clean: Simulator) -> No
     [
         ({"canvases": ["No such canvas"]}, "no canvas 'No such canvas'.*'Overview'", 1),
         ({"canvases": []}, "No canvas given", 1),
-        ({"screen_width": 4000}, "not 4000", 0),
-        ({"file_format": "docx"}, "'pdf' or 'png'", 0),
-        ({"destination": "file:///tmp/x.png"}, r"must end in \.pdf", 0),
-        ({"workbook_path": None}, "Give either the id of the workbook", 0),
-        ({"workbook_id": "x"}, "Give either the id of the workbook", 0),
-        ({"workbook_path": "shared/x"}, "a path begins with '/'", 0),
     ],
 )
 def test_what_cannot_work_is_refused_before_an_export_is_ordered(
@@ -221,35 +206,6 @@ def test_the_file_of_before_stays_until_the_new_one_is_whole(make: Make, clean: 
     assert ordered(clean) == 2, "an export whose file is spoiled is made anew"
 
 
-def test_a_download_that_breaks_begins_anew(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    clean.control.settings(export_size=3_000_000)
-    clean.control.fault(DOWNLOAD, "drop_middle")
-    result = Task(make).attempt()
-    data = (tmp_path / "Revenue.pdf").read_bytes()
-    assert (len(data), hashlib.sha256(data).hexdigest()) == (result["size"], result["sha256"])
-    assert len(pages(tmp_path / "Revenue.pdf")) == 3
-    assert ordered(clean) == 1
-    assert clean.control.calls("dev", DOWNLOAD) == 2
-
-
-def test_an_export_that_is_late_to_be_fetched_is_waited_for(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    clean.control.fault(DOWNLOAD, "status", status=404, body={"code": "NotFound", "message": "Not yet."}, times=2)
-    assert Task(make).attempt()["size"] > 0
-    assert clean.control.calls("dev", DOWNLOAD) == 3
-
-
-@pytest.mark.parametrize("where", ["header", "body"])
-def test_the_id_of_an_export_may_come_in_the_header_or_in_the_body(make: Make, clean: Simulator, where: str) -> None:
-    clean.control.settings(export_id_in=where)
-    (work_request_id,) = Task(make).attempt()["work_request_ids"]
-    assert work_request_id == clean.control.work_requests("dev")[0]["id"]
-
-
-def test_a_length_that_is_not_announced_is_no_hindrance(make: Make, clean: Simulator) -> None:
-    clean.control.settings(export_length=False, export_size=3_000_000)
-    assert Task(make).attempt()["size"] == 3_000_000
-
-
 def test_an_export_that_oac_forgot_is_ordered_anew_by_the_next_try(make: Make, clean: Simulator) -> None:
     """The try after a lost process finds the work request, which succeeded, but not its file any more."""
     task = Task(lambda: make(deferrable=True))
@@ -259,10 +215,3 @@ def test_an_export_that_oac_forgot_is_ordered_anew_by_the_next_try(make: Make, c
         task.attempt()
     assert task.attempt()["size"] > 0
     assert ordered(clean) == 2
-
-
-def test_a_wait_ends_at_the_deadline(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    clean.control.settings(work_seconds=30)
-    with pytest.raises(OACWaitTimeoutError):
-        Task(lambda: make(timeout=0.5)).attempt()
-    assert names(tmp_path) == []

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.ids import catalog_id
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError
+from airflow_provider_oac.exceptions import OACError
 from airflow_provider_oac.hooks import defer_decision
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_export import (
-    DOWNLOAD,
     EXPORT,
     REVENUE,
     SEVEN,
@@ -50,12 +49,6 @@ def make(connections: Connections, tmp_path: Path) -> Make:
         return OACExportWorkbooksOperator(**{**arguments, **changes})
 
     return operator
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and with a manifest as before."""
-    return bool(request.param)
 
 
 @pytest.fixture
@@ -148,40 +141,6 @@ def test_what_was_made_otherwise_is_made_anew(make: Make, clean: Simulator, out:
     assert len(pages(out / "Revenue_by_Region.pdf")) == 1
 
 
-def test_a_clear_makes_everything_anew(make: Make, clean: Simulator, out: Path, store: bool) -> None:
-    task = Task(make, store=store)
-    task.attempt()
-    task.clear()
-    task.attempt()
-    assert ordered(clean) == 8
-    assert names(out) == ALL
-
-
-def test_without_durability_nothing_is_remembered(make: Make, clean: Simulator, out: Path) -> None:
-    workbooks = [PIPELINE, NOTHING]
-    task = Task(lambda: make(workbooks=workbooks, durable=False))
-    for number in (1, 2):
-        with pytest.raises(OACError, match="1 files are complete"):
-            task.attempt()
-        assert ordered(clean) == number
-    assert names(out) == ["Pipeline.pdf"]
-
-
-def test_a_file_that_cannot_be_fetched_is_named_and_the_others_come(
-    make: Make, clean: Simulator, out: Path, store: bool
-) -> None:
-    workbooks = [PIPELINE, REVENUE]
-    clean.control.fault(DOWNLOAD, "status", status=403, body={"code": "Forbidden", "message": "Not yours."})
-    task = Task(lambda: make(workbooks=workbooks, max_parallel=1), store=store)
-    with pytest.raises(OACError, match=rf"- {PIPELINE} as pdf, canvases .*Not yours"):
-        task.attempt()
-    assert [file["canvases"] for file in task.attempt()["files"]] == [
-        ["Canvas 1", "Canvas 2"],
-        ["Overview", "Europe", "Americas"],
-    ]
-    assert ordered(clean) == 3
-
-
 def test_a_retry_after_a_lost_process_finds_its_exports_and_its_files(
     make: Make, clean: Simulator, out: Path, store: bool
 ) -> None:
@@ -235,33 +194,3 @@ def test_many_short_rounds_do_not_reach_the_recursion_limit(make: Make, monkeypa
     task.attempt()
     first, *others = task.depths
     assert others == [first, first]
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"workbooks": []}, "workbooks is empty"),
-        ({"workbooks": [{"path": PIPELINE}]}, "Unknown field 'path'"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "workbook_id": "x"}]}, "Give either the id"),
-        ({"workbooks": [PIPELINE, PIPELINE]}, r"have the same destination .*Pipeline\.pdf"),
-        (
-            {"workbooks": [{"workbook_path": PIPELINE, "canvases": [name]} for name in "ab"]},
-            r"have the same destination .*Pipeline\.pdf",
-        ),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": 7}]}, "Pipeline: canvases is a list of names or ids"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": {"a": 1}}]}, "canvases is a list of names or ids"),
-        (
-            {"workbooks": [PIPELINE, {"workbook_path": REVENUE, "name": "Pipeline"}]},
-            r"have the same destination .*Pipeline\.pdf",
-        ),
-        ({"formats": ["pdf", "gif"]}, "'pdf' or 'png'"),
-        ({"screen_height": 3601}, "not 3601"),
-        ({"workbooks": [{"workbook_path": PIPELINE, "canvases": "Canvas 1"}]}, "list of names or ids, not 'Canvas 1'"),
-    ],
-)
-def test_what_cannot_work_is_refused_before_anything_is_asked(
-    make: Make, clean: Simulator, changes: dict[str, Any], says: str
-) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        Task(lambda: make(**changes)).attempt()
-    assert clean.control.counters()["calls"].get("dev", {}) == {}

@@ -7,21 +7,13 @@ import threading
 import pytest
 
 from airflow_provider_oac.exceptions import (
-    OACKilledError,
-    OACUncertainError,
     OACWorkRequestError,
 )
 from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, names
 from tests.tasks import backup_operator as make
 
-POST, LOOK = "POST /snapshots", "GET /workRequests/{id}"
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
-    return bool(request.param)
+POST = "POST /snapshots"
 
 
 def test_a_retry_after_success_takes_no_second_snapshot(
@@ -32,44 +24,6 @@ def test_a_retry_after_success_takes_no_second_snapshot(
     assert len(names(clean)) == 1
     assert second["snapshot_id"] == first["snapshot_id"]
     assert second["verified"] is store
-
-
-def test_a_lost_answer_is_looked_for_in_the_list(connections: Connections, clean: Simulator) -> None:
-    clean.control.fault(POST, "drop_after")
-    result = Task(lambda: make(deferrable=True)).attempt()
-    (snapshot,) = clean.control.snapshots("dev")
-    assert result["snapshot_id"] == snapshot["id"]
-    assert (result["verified"], result["work_request_id"]) == (False, None)
-
-
-def test_uncertainty_ends_the_try_and_the_next_one_finds_the_snapshot(
-    connections: Connections, clean: Simulator, store: bool
-) -> None:
-    task = Task(lambda: make(deferrable=True), store=store)
-    clean.control.fault(POST, "drop_after")
-    # Without a store, the list is read before the request as well.
-    clean.control.fault("GET /snapshots", "status", status=403, after=0 if store else 1)
-    with pytest.raises(OACUncertainError, match="run the task again"):
-        task.attempt()
-    result = task.attempt()
-    assert names(clean) == [result["name"]]
-    assert clean.control.calls("dev", POST) == 1
-    assert not result["verified"]
-
-
-def test_a_retry_forgets_work_that_failed_unseen(connections: Connections, clean: Simulator) -> None:
-    clean.control.settings(failed_listing="keep")
-    clean.control.fault(POST, "fail_work")
-    task = Task(lambda: make(deferrable=True))
-    task.start()
-    (failed,) = names(clean)
-    while clean.control.snapshots("dev")[0]["state"] == "IN_PROGRESS":
-        threading.Event().wait(0.05)
-    result = task.attempt()
-    assert result["verified"]
-    assert names(clean) == [result["name"]]
-    # Not even within one second is a name or a file used twice.
-    assert result["name"] != failed
 
 
 def test_failed_work_fails_the_task_with_the_errors_of_oac_and_leaves_the_list_clean(
@@ -102,29 +56,6 @@ def test_a_failed_snapshot_that_stays_listed_is_never_adopted(connections: Conne
     assert {result["name"]} == set(names(clean)) - failed
 
 
-def test_work_that_oac_forgot_is_looked_for_in_the_list(connections: Connections, clean: Simulator) -> None:
-    task = Task(lambda: make(deferrable=True))
-    task.start()
-    assert task.store is not None
-    record = task.store.get("oac_work")
-    task.store.set("oac_work", {**record, "submitted_at": record["submitted_at"] - 3600})
-    clean.control.fault(LOOK, "status", status=404, times=None)
-    result = task.attempt()
-    assert names(clean) == [result["name"]]
-    assert (result["verified"], result["work_request_id"]) == (False, None)
-
-
-def test_a_task_that_is_not_durable_never_takes_an_earlier_trys_snapshot_for_its_own(
-    connections: Connections, clean: Simulator
-) -> None:
-    task = Task(lambda: make(durable=False))
-    first = task.attempt()
-    clean.control.fault(POST, "drop_before")
-    second = task.attempt()
-    assert second["verified"]
-    assert set(names(clean)) == {first["name"], second["name"]}
-
-
 def test_what_is_found_again_is_told_as_it_was_ordered(connections: Connections, clean: Simulator, store: bool) -> None:
     connections.seal("oac_seal_new", "Another-Horse-8-Battery")
     changes: dict[str, str] = {}
@@ -137,23 +68,6 @@ def test_what_is_found_again_is_told_as_it_was_ordered(connections: Connections,
     assert (result["seal"], result["bucket"]) == ("oac_seal", "oac-backups")
 
 
-def test_a_kill_while_cleaning_up_orders_nothing_more(connections: Connections, clean: Simulator) -> None:
-    clean.control.fault(POST, "fail_work")
-    clean.control.settings(failed_listing="keep")
-    operator = make(deferrable=True)
-    task = Task(lambda: operator)
-    task.start()
-    while clean.control.snapshots("dev")[0]["state"] == "IN_PROGRESS":
-        threading.Event().wait(0.05)
-    operator = make(deferrable=True)
-    operator.on_kill()
-    # The kill is seen where the list is asked for again.
-    clean.control.fault("GET /snapshots", "status", status=503)
-    with pytest.raises(OACKilledError):
-        task.start()
-    assert clean.control.calls("dev", POST) == 1
-
-
 def test_work_that_ended_after_all_is_no_timeout(connections: Connections, clean: Simulator) -> None:
     task = Task(lambda: make(deferrable=True))
     task.start()
@@ -162,15 +76,3 @@ def test_work_that_ended_after_all_is_no_timeout(connections: Connections, clean
     assert task.deferred is not None
     carried = task.deferred.trigger.carried
     assert task.execute_complete({"outcome": "timeout", "message": "late", "carried": carried})["verified"]
-
-
-def test_a_retry_while_oac_is_out_of_reach_waits_for_the_work_of_the_try_before(
-    connections: Connections, clean: Simulator
-) -> None:
-    task = Task(lambda: make(deferrable=task.try_number == 1))
-    task.start()
-    # As many as one call sends in all, so that the first look of the retry ends in an error.
-    clean.control.fault(LOOK, "status", status=503, times=5)
-    result = task.attempt()
-    assert len(names(clean)) == 1
-    assert result["verified"] is True

@@ -10,11 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow import DAG
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.exceptions import (
-    OACConfigurationError,
     OACError,
     OACWaitTimeoutError,
     OACWorkRequestError,
@@ -27,7 +25,6 @@ from tests.integration.restores import (
     host,
     register_operator,
     registered,
-    restore_operator,
     restores,
     restoring,
     safety_snapshots,
@@ -55,18 +52,6 @@ def test_a_snapshot_of_one_instance_is_restored_into_another(
     assert result["safety"]["verified"]
     assert (result["snapshot_id"], result["host"]) == (snapshot["snapshot_id"], host(connections))
     assert (result["source_instance"], result["seal"], result["searchable"]) == ("dev", "oac_seal", True)
-
-
-def test_the_safety_snapshot_brings_back_what_was_there(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    clean.control.damage("prod")
-    before = clean.control.content("prod")
-    task, _ = restoring(connections, snapshot)
-    safety = task.attempt()["safety"]
-    assert clean.control.content("prod") != before
-    back, _ = restoring(connections, safety, task_id="back")
-    back.attempt()
-    assert clean.control.content("prod") == before
 
 
 def test_without_a_safety_snapshot_only_where_it_is_said(connections: Connections, clean: Simulator) -> None:
@@ -121,19 +106,6 @@ def test_nothing_but_unverified_safety_snapshots_stops_the_restore(
 # -- what it refuses
 
 
-@pytest.mark.parametrize("instance", ["dev", "nowhere"])
-def test_another_host_is_refused_before_anything_is_sent(
-    connections: Connections, clean: Simulator, instance: str
-) -> None:
-    snapshot = registered(connections)
-    clean.control.reset_counters()
-    expected = "prod.example.com" if instance == "nowhere" else host(connections, instance)
-    task, _ = restoring(connections, snapshot, expected_host=expected)
-    with pytest.raises(AirflowFailException, match=re.escape(f"may restore only {expected!r}")):
-        task.attempt()
-    assert clean.control.counters()["calls"] == {}
-
-
 def test_an_instance_that_says_that_it_is_another_one_is_refused(connections: Connections, clean: Simulator) -> None:
     snapshot = registered(connections)
     task, _ = restoring(connections, snapshot, expected_system="Simulated Oracle Analytics Cloud instance dev")
@@ -164,16 +136,6 @@ def test_the_connection_may_not_lead_elsewhere_after_the_safety_snapshot(
 
 def _last_work(simulator: Simulator) -> str:
     return json.dumps(simulator.control.work_requests("prod")[-1])
-
-
-@pytest.mark.parametrize("run_type", ["scheduled", "asset_triggered"])
-def test_a_run_that_nobody_started_is_refused(connections: Connections, clean: Simulator, run_type: str) -> None:
-    snapshot = registered(connections)
-    clean.control.reset_counters()
-    task, _ = restoring(connections, snapshot, run_type=run_type)
-    with pytest.raises(AirflowFailException, match=f"of the type '{run_type}'"):
-        task.attempt()
-    assert clean.control.counters()["calls"] == {}
 
 
 def test_a_scheduled_run_may_restore_where_it_is_allowed(connections: Connections, clean: Simulator) -> None:
@@ -244,14 +206,13 @@ def test_a_password_with_a_line_break_is_tried_without_it(connections: Connectio
         ({"snapshot_id": "x"}, "Give either snapshot (the result of the task that registered it"),
         ({"snapshot": {"name": "n"}}, "or snapshot_id (now None"),
         ({"snapshot": None, "snapshot_id": "6e3a7b4e-0000-0000-0000-000000000000"}, "lists no snapshot 6e3a7b4e"),
-        ({"expected_host": "http://[bad"}, "must be the host"),
     ],
 )
 def test_what_cannot_be_restored_is_refused(
     connections: Connections, clean: Simulator, changes: dict[str, Any], message: str
 ) -> None:
-    arguments = {"snapshot": registered(connections), **changes}
-    task, _ = restoring(connections, **arguments)
+    connections.oac("oac_prod", "prod")
+    task, _ = restoring(connections, **{"snapshot": {"snapshot_id": "1", "name": "x", "seal": "oac_seal"}, **changes})
     with pytest.raises(AirflowFailException, match=re.escape(message)):
         task.attempt()
     assert (restores(clean), safety_snapshots(clean)) == (0, [])
@@ -264,19 +225,6 @@ def test_a_user_without_the_role_is_told_so_before_anything_happens(connections:
     with pytest.raises(OACError, match="BI Service Administrator"):
         task.attempt()
     assert (restores(clean), safety_snapshots(clean)) == (0, [])
-
-
-def test_it_has_no_retries_unless_it_is_told_so_itself(connections: Connections) -> None:
-    with DAG("a_dag", schedule=None, default_args={"retries": 3}):
-        assert restore_operator(connections, {}, task_id="one").retries == 0
-        assert restore_operator(connections, {}, task_id="two", retries=2).retries == 2
-
-
-def test_not_waiting_makes_no_sense(connections: Connections) -> None:
-    with pytest.raises(
-        OACConfigurationError, match="wait_for_completion=False is not supported: a restore comes after"
-    ):
-        restore_operator(connections, {}, wait_for_completion=False)
 
 
 def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connections, clean: Simulator) -> None:
@@ -296,28 +244,6 @@ def test_nothing_that_crosses_the_database_holds_a_secret(connections: Connectio
 
 
 # -- while and after it restores
-
-
-def test_an_outage_while_it_restores_is_waited_out(
-    connections: Connections, clean: Simulator, deferrable: bool
-) -> None:
-    snapshot = registered(connections)
-    clean.control.settings(restore_outage=True, work_seconds=1.0, index_seconds=1.0)
-    task, _ = restoring(connections, snapshot, deferrable=deferrable)
-    assert task.attempt()["searchable"] is True
-
-
-@pytest.mark.parametrize("status", [401, 502])
-def test_whoever_is_logged_out_while_it_restores_waits_on(
-    connections: Connections, clean: Simulator, status: int
-) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
-    body = json.dumps({"user": "oac.admin@example.com", "status": "unauthorized"})
-    clean.control.fault(LOOK, "status", status=status, body=body, times=6, instance="prod")
-    clean.control.fault(SYSTEM, "status", status=status, body=body, after=1, times=4, instance="prod")
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1
 
 
 @pytest.mark.parametrize("again", ["retry", "clear"])
@@ -390,10 +316,3 @@ def test_only_what_was_restored_is_looked_at_again(connections: Connections, cle
     with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
         task.attempt()
     assert restores(clean) == 1
-
-
-def test_a_user_who_may_not_search_is_no_reason_to_fail(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    clean.control.fault("GET /catalog/{type}", "status", status=403, times=None, instance="prod")
-    task, _ = restoring(connections, snapshot, ready_timeout=0.3)
-    assert task.attempt()["searchable"] is None

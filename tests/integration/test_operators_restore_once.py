@@ -63,56 +63,6 @@ def test_an_uncertain_submission_is_never_sent_again(
     assert len(safety_snapshots(clean)) == 1
 
 
-@pytest.mark.parametrize(("again", "store"), [("retry", False), ("clear", True)])
-def test_a_process_that_died_while_it_sent_leaves_nothing_to_be_sent_again(
-    connections: Connections, clean: Simulator, store: bool, again: str
-) -> None:
-    class Died(BaseException):
-        """What ends a process, as far as a test can."""
-
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, store=store)
-    operator = restore_operator(connections, snapshot)
-    run = operator.hook.run
-
-    def dies(work: object) -> object:
-        result = run(work)
-        if restores(clean):
-            raise Died
-        return result
-
-    operator.hook.run = dies  # type: ignore[method-assign]
-    made, task._make = task._make, lambda: operator
-    with pytest.raises(Died):
-        task.attempt()
-    task._make = made
-    if again == "clear":
-        task.clear()
-    with pytest.raises(AirflowFailException, match=UNCERTAIN):
-        task.attempt()
-    assert restores(clean) == 1
-
-
-@pytest.mark.parametrize("again", ["retry", "clear"])
-def test_a_restore_that_runs_is_waited_for(connections: Connections, clean: Simulator, again: str) -> None:
-    snapshot = registered(connections)
-    task, change = restoring(connections, snapshot, deferrable=True, without_safety_snapshot=True)
-    task.start()
-    assert restores(clean) == 1
-    change(deferrable=False)
-    if again == "clear":
-        task.clear()
-    result = task.attempt()
-    assert result["verified"]
-    assert restores(clean) == 1
-    # After that it is as if this try had sent it.
-    assert task.attempt() == result
-    task.clear()
-    with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
-        task.attempt()
-    assert restores(clean) == 1
-
-
 def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_own(
     connections: Connections, clean: Simulator
 ) -> None:
@@ -125,41 +75,6 @@ def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_ow
     change(snapshot=other)
     with pytest.raises(AirflowFailException, match=r"still \w+ .*Nothing is sent\. Next step: wait until it ends"):
         task.attempt()
-    assert restores(clean) == 1
-
-
-@pytest.mark.parametrize("again", ["retry", "clear"])
-def test_without_a_store_only_the_first_try_sends_anything(
-    connections: Connections, clean: Simulator, again: str
-) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, store=False, deferrable=True, without_safety_snapshot=True)
-    task.start()
-    if again == "clear":
-        task.clear()
-    with pytest.raises(AirflowFailException, match=r"not the first try of this task.*Nothing is sent"):
-        task.attempt()
-    assert restores(clean) == 1
-
-
-def test_not_durable_is_as_careful(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, durable=False)
-    assert task.attempt()["verified"]
-    with pytest.raises(AirflowFailException, match="durable=False"):
-        task.attempt()
-    assert restores(clean) == 1
-
-
-def test_a_clear_after_success_sends_nothing(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    task, _ = restoring(connections, snapshot, deferrable=False, approval="2026-11-24T10:00")
-    first = task.attempt()
-    assert task.attempt() == first
-    for _ in range(2):
-        task.clear()
-        with pytest.raises(AirflowFailException, match=r"under the same approval\. Nothing is sent again"):
-            task.attempt()
     assert restores(clean) == 1
 
 
@@ -270,31 +185,6 @@ def test_a_restore_that_certainly_was_not_accepted_is_sent_by_a_retry_after_the_
     result = task.attempt()
     assert safety_snapshots(clean) == [result["safety"]["name"]]
     assert len(clean.control.work_requests("prod")) == 3  # register, safety, restore
-
-
-def test_too_many_requests_is_certain_and_tried_again_at_once(connections: Connections, clean: Simulator) -> None:
-    snapshot = registered(connections)
-    clean.control.fault(RESTORE, "status", status=429, headers={"Retry-After": "0"})
-    task, _ = restoring(connections, snapshot)
-    assert task.attempt()["verified"]
-
-
-@pytest.mark.parametrize("after_clear", [False, True])
-def test_a_process_that_died_during_the_safety_snapshot_goes_on(
-    connections: Connections, clean: Simulator, after_clear: bool
-) -> None:
-    snapshot = registered(connections)
-    task, change = restoring(connections, snapshot, deferrable=True)
-    task.start()
-    assert restores(clean) == 0
-    change(deferrable=False)
-    if after_clear:
-        task.clear()
-    result = task.attempt()
-    assert restores(clean) == 1
-    # After a Clear another snapshot may be meant, so that everything begins anew.
-    assert len(safety_snapshots(clean)) == (2 if after_clear else 1)
-    assert result["safety"]["name"] in safety_snapshots(clean)
 
 
 def test_a_clear_during_the_safety_snapshot_restores_what_is_named_now(

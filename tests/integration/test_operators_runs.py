@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.ids import catalog_id
-from airflow_provider_oac.client.rest import data_flows, datasets, jobs
+from airflow_provider_oac.client.rest import datasets, jobs
 from airflow_provider_oac.exceptions import (
     OACApiError,
-    OACConfigurationError,
     OACKilledError,
     OACWaitTimeoutError,
     OACWorkRequestError,
@@ -36,7 +34,6 @@ ORDERS, BUDGET, FLOW, SEQUENCE = (
 )
 RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
 HISTORY = "GET /catalog/datasets/{datasetId}/history"
-LOOK = "GET /workRequests/{id}"
 
 
 def reload(**changes: Any) -> OACReloadDatasetOperator:
@@ -61,13 +58,6 @@ def ran(dataset: str = ORDERS) -> list[jobs.Job]:
     return OACHook("oac_default").run(datasets.history(catalog_id(dataset)))
 
 
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
-    """What was logged, wherever this Airflow writes it to."""
-    caplog.set_level(logging.INFO)
-    return lambda: caplog.text + "".join(capsys.readouterr())
-
-
 def test_a_reload_tells_what_each_table_took(
     connections: Connections, deferrable: bool, said: Callable[[], str]
 ) -> None:
@@ -88,11 +78,6 @@ def test_a_reload_tells_what_each_table_took(
     assert result["tasks_left_out"] == 0
     assert json.loads(json.dumps(result)) == result
     assert "Task BUDGET_LINES from ADW to OAC cache: SUCCEEDED, 4,800 rows, 960,000 bytes" in said()
-
-
-def test_an_encoded_id_goes_as_it_is(connections: Connections) -> None:
-    task = Task(lambda: reload(dataset=None, dataset_id=catalog_id(ORDERS) + "=="))
-    assert task.attempt()["rows"] == 120_000
 
 
 def test_a_data_flow_runs_with_another_source(connections: Connections, clean: Simulator) -> None:
@@ -152,40 +137,6 @@ def test_what_cannot_be_reloaded_is_refused_with_oacs_own_words(
     with pytest.raises(OACApiError, match=message):
         Task(lambda: reload(dataset=dataset)).attempt()
     assert clean.control.calls("dev", RELOAD) == 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"dataset": "Orders"}, "'Orders' is no plain id"),
-        ({"dataset": catalog_id(ORDERS)}, "It looks encoded: pass ids from a list unchanged"),
-        ({"dataset_id": "x"}, "either the id of the dataset"),
-        ({"dataset": None}, "either the id of the dataset"),
-    ],
-)
-def test_an_id_that_cannot_work_is_caught_before_any_call(
-    connections: Connections, clean: Simulator, changes: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OACConfigurationError, match=message):
-        Task(lambda: reload(**changes)).attempt()
-    assert clean.control.calls("dev", RELOAD) == 0
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ({"type": "sauce", "parameterName": "P", "datasetId": "x"}, "source, target, cube, not 'sauce'"),
-        ({"type": "target", "parameterName": "P"}, "needs datasetId as well"),
-        ({"type": "cube", "appName": "A", "cubeName": "C"}, "needs appParameterName, cubeParameterName as well"),
-        ({"type": "source", "parameterName": "P", "dataset": "x"}, "has no 'dataset'"),
-    ],
-)
-def test_an_override_that_cannot_work_is_caught_before_any_call(
-    connections: Connections, clean: Simulator, override: dict[str, Any], message: str
-) -> None:
-    with pytest.raises(OACConfigurationError, match=message):
-        Task(lambda: OACRunDataFlowOperator(task_id="flow", data_flow=FLOW, override=override)).attempt()
-    assert clean.control.calls("dev", "POST /catalog/dataflows/{dataflowId}/actions/run") == 0
 
 
 def test_what_is_running_already_fails_the_task_by_default(
@@ -269,11 +220,6 @@ def test_a_history_that_cannot_be_read_is_no_reason_to_fail(
     assert "so the result has no rows" in said()
 
 
-def test_a_history_that_is_behind_is_waited_for(connections: Connections, clean: Simulator) -> None:
-    clean.control.settings(history_delay=2.0)
-    assert Task(reload).attempt()["job_status"] == "SUCCEEDED"
-
-
 def test_keys_with_a_stray_quote_and_a_missing_history_are_understood(
     connections: Connections, clean: Simulator
 ) -> None:
@@ -295,11 +241,3 @@ def test_a_job_that_failed_although_its_work_request_succeeded_is_a_failure(
         task.attempt()
     assert task.attempt()["job_status"] == "SUCCEEDED"
     assert len(ran()) == 2
-
-
-def test_the_calls_of_a_data_flow_are_those_of_the_contract(connections: Connections) -> None:
-    hook, flow = OACHook("oac_default"), catalog_id(FLOW)
-    hook.wait(hook.run(data_flows.run(flow)))
-    (job,) = hook.run(data_flows.history(flow, status="SUCCEEDED", limit=1))
-    assert hook.run(data_flows.latest(flow, tasks=False))[0].tasks == ()
-    assert hook.run(data_flows.job(flow, job.id)).tasks[0].name == "Orders Clean"

@@ -5,11 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import pytest
-
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import data_flows, datasets
-from airflow_provider_oac.exceptions import OACApiError, OACUncertainError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.runs import OACReloadDatasetOperator, OACRunDataFlowOperator
 from oac_simulator.launch import Simulator
@@ -17,14 +14,7 @@ from tests.tasks import Connections, Task
 
 ORDERS, FLOW = "'admin'.'Orders'", "'admin'.'Load Orders'"
 RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
-HISTORY = "GET /catalog/datasets/{datasetId}/history"
 LOOK = "GET /workRequests/{id}"
-
-
-@pytest.fixture(params=[True, False], ids=["store", "no store"])
-def store(request: pytest.FixtureRequest) -> bool:
-    """The test runs twice: with a state store as in Airflow 3.3, and without one as in 2.11."""
-    return bool(request.param)
 
 
 def make(**changes: Any) -> OACReloadDatasetOperator:
@@ -52,38 +42,6 @@ def test_a_retry_after_success_runs_nothing_again(connections: Connections, clea
     first, second = task.attempt(), task.attempt()
     assert clean.control.calls("dev", RELOAD) == 1
     assert second["job_id"] == first["job_id"]
-
-
-def test_a_start_that_oac_refused_leaves_nothing_to_adopt(connections: Connections, clean: Simulator) -> None:
-    clean.control.fault(RELOAD, "status", status=400)
-    task = Task(lambda: make(confirmation_timeout=60))
-    with pytest.raises(OACApiError):
-        task.attempt()
-    # Somebody else's, which a search would take for the task's own.
-    OACHook("oac_default").run(datasets.reload(catalog_id(ORDERS)))
-    until_it_is_over()
-    assert task.attempt()["adopted"] is False
-
-
-def test_a_lost_answer_is_looked_for_in_the_history(connections: Connections, clean: Simulator) -> None:
-    OACHook("oac_default").run(datasets.reload(catalog_id(ORDERS)))
-    until_it_is_over()
-    clean.control.reset_counters()
-    clean.control.fault(RELOAD, "drop_after")
-    result = Task(lambda: make(deferrable=True)).attempt()
-    assert statuses() == ["SUCCEEDED", "SUCCEEDED"]
-    assert (result["adopted"], result["job_status"]) == (True, "SUCCEEDED")
-    assert clean.control.calls("dev", RELOAD) == 1
-
-
-def test_uncertainty_ends_the_try_and_the_next_one_finds_the_run(connections: Connections, clean: Simulator) -> None:
-    task = Task(lambda: make(deferrable=True))
-    clean.control.fault(RELOAD, "drop_after")
-    clean.control.fault(HISTORY, "status", status=403, after=1)
-    with pytest.raises(OACUncertainError, match="run the task again"):
-        task.attempt()
-    assert task.attempt()["adopted"] is True
-    assert clean.control.calls("dev", RELOAD) == 1
 
 
 def test_a_clear_while_an_adopted_job_runs_waits_for_that_job(connections: Connections, clean: Simulator) -> None:

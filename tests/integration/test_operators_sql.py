@@ -15,7 +15,7 @@ import pytest
 from airflow_provider_oac._compat import AirflowSensorTimeout
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.rest import catalog
-from airflow_provider_oac.exceptions import OACApiError, OACConfigurationError, OACContentError, OACError, OACQueryError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError, OACError, OACQueryError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.sql import OACSqlToStorageOperator, OACWorkbookBackupOperator
 from airflow_provider_oac.sensors.sql import OACFreshnessSensor
@@ -42,6 +42,7 @@ def task(destination: Path, **changes: Any) -> Task:
 
 def test_csv(tmp_path: Path) -> None:
     target = tmp_path / "orders.csv"
+    assert OACSqlToStorageOperator.template_ext == (".sql",)
     result = task(target, manifest=True).attempt()
     data = target.read_bytes()
     assert result == {
@@ -96,18 +97,9 @@ def test_no_rows_are_a_file(tmp_path: Path, file_format: str) -> None:
     assert (result["rows"], target.stat().st_size) == (0, result["size"])
 
 
-def test_values_and_files_with_queries(tmp_path: Path) -> None:
-    result = task(tmp_path / "x.csv", sql=f'{QUERY} WHERE {O}."ORDERS"."Order ID" <= ?', parameters=[5], page_rows=None,
-                  page_key=None).attempt()  # fmt: skip
-    assert result["rows"] == 5
-    assert OACSqlToStorageOperator.template_ext == (".sql",)
-
-
 @pytest.mark.parametrize(
     ("changes", "error", "told"),
     [
-        ({"page_rows": None}, OACConfigurationError, "page_key needs page_rows"),
-        ({"column_types": {"id": "int64"}}, OACConfigurationError, "column_types need file_format='parquet'"),
         ({"column_types": {"id": "money"}, "file_format": "parquet"}, OACConfigurationError, "is 'money'"),
         ({"column_types": {"no": "int64"}, "file_format": "parquet"}, OACConfigurationError, "The columns are id, "),
         ({"page_rows": None, "page_key": None, "max_rows": 100}, OACQueryError, "more than the first 100 rows"),
@@ -235,8 +227,3 @@ def test_names_that_differ_in_signs_are_different_files(tmp_path: Path) -> None:
     backup(tmp_path, folder_path="/@Catalog/shared/Sales")
     names = [path.name for path in tmp_path.iterdir()]
     assert len({name.casefold() for name in names}) == len(names) == 8
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OACApiError):
-        backup(tmp_path, folder_path="/@Catalog/shared/None")

@@ -16,13 +16,11 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth import shared_store
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Backend, Lock
-from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACError, OACTokenStoreError
-from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.exceptions import OACAuthError, OACConfigurationError, OACTokenStoreError
 from oac_simulator.launch import Simulator
-from tests.chains import FERNET_KEY, LOGIN, Store, chain, in_threads, login, signed_in, token_of
+from tests.chains import LOGIN, Store, chain, in_threads, login, signed_in, token_of
 from tests.drivers import Drive, SignIn, blocking
 from tests.redis_server import RedisServer, redis_server
-from tests.tasks import Connections
 
 
 @pytest.fixture
@@ -164,36 +162,6 @@ def server() -> Iterator[RedisServer]:
         yield running
 
 
-def test_a_full_redis_that_recovers_costs_nothing(server: RedisServer, sign_in: SignIn, clean: Simulator) -> None:
-    settings, store, client = chain(sign_in), Store(server.url), redis.Redis.from_url(server.url)
-    clean.control.fault("token", "delay", seconds=1.0)
-    with ThreadPoolExecutor(1) as pool:
-        renewing = pool.submit(token_of, store.session(settings))
-        while not clean.control.calls("identity", "token"):
-            threading.Event().wait(0.02)
-        client.config_set("maxmemory", "1")
-        threading.Event().wait(2.0)
-        assert not renewing.done()
-        client.config_set("maxmemory", "0")
-        assert renewing.result(60) == store.record(settings).access_token
-    assert blocking(store.session(settings).renew).access_token
-
-
-def test_a_redis_that_restarts_empty_while_it_is_needed_costs_nothing(
-    server: RedisServer, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings, store = chain(sign_in), Store(server.url)
-    clean.control.fault("token", "delay", seconds=1.5)
-    with ThreadPoolExecutor(1) as pool:
-        renewing = pool.submit(token_of, store.session(settings))
-        while not clean.control.calls("identity", "token"):
-            threading.Event().wait(0.02)
-        server.restart()
-        assert renewing.result(60) == store.record(settings).access_token
-    assert blocking(store.session(settings).renew).access_token
-    assert clean.control.counters()["replies"]["identity"] == {"200": 2}
-
-
 def test_a_refusal_is_not_hidden_by_a_store_that_fails_as_well(
     server: RedisServer, sign_in: SignIn, clean: Simulator
 ) -> None:
@@ -242,25 +210,3 @@ def test_a_new_login_while_others_renew_wins(
     assert store.record(settings).refresh_token == issued.refresh_token
     assert token_of(store.session(settings)) == issued.token.access_token
     assert blocking(store.session(settings).renew).access_token
-
-
-def test_testing_a_connection_renews_its_chain_in_the_store(
-    connections: Connections, store: Store, sign_in: SignIn, clean: Simulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", FERNET_KEY)
-    monkeypatch.setenv("AIRFLOW__OAC__STORE", "file")
-    monkeypatch.setenv("AIRFLOW__OAC__STORE_FOLDER", store.place)
-    connections.oac(grant="refresh_token", refresh_token=signed_in(sign_in).refresh_token)
-    for _ in range(3):
-        works, said = OACHook().test_connection()
-        assert works, said
-    assert clean.control.grants("refresh_token") == 3
-    assert OACHook().access_token() == store.record(OACHook().settings.auth).access_token
-    assert clean.control.grants("refresh_token") == 3
-
-
-def test_without_a_store_the_grant_is_refused(connections: Connections, sign_in: SignIn, clean: Simulator) -> None:
-    connections.oac(grant="refresh_token", refresh_token=signed_in(sign_in).refresh_token)
-    with pytest.raises(OACError, match=r"\[oac\] store to file"):
-        OACHook().access_token()
-    assert clean.control.calls("identity", "token") == 0

@@ -18,7 +18,6 @@ import pytest
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.shared_store import through_store
 from airflow_provider_oac.auth.store import Backend, Lock
-from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError, OACTransportError
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
@@ -29,8 +28,8 @@ from tests.drivers import Drive, SignIn, blocking
 from tests.integration.servers import unused_port
 from tests.integration.token_stores import a_store
 
-ALIVE = ["before acquire 1", "after acquire 1", "before write 1", "after write 1", "before extend 1", "after extend 1"]
-KEPT = ["after write 2", "before release 1", "after release 1"]
+# All other points are those of tests/universes.
+ALIVE, KEPT = ["after write 1"], ["after write 2"]
 
 
 @pytest.fixture(params=["file", "redis"])
@@ -130,16 +129,6 @@ def test_killed_while_the_domain_answers_what_repairs_it_is_said(
     repaired(store, settings, sign_in)
 
 
-def test_killed_with_a_seed_in_the_store_only(folder_store: Store, sign_in: SignIn, clean: Simulator) -> None:
-    settings = chain(sign_in, seeded=False)
-    login(folder_store, settings, signed_in(sign_in))
-    aged(folder_store, settings, 101)
-    process = started(folder_store, settings, "before write 2", on_a_loop=False)
-    process.join(60)
-    says_how_to_repair(blocking, folder_store, settings, f"in process {process.pid} on ", clean)
-    repaired(folder_store, settings, sign_in)
-
-
 def aged(store: Store, settings: AuthSettings, seconds: float) -> None:
     """Let the store's access token be older."""
     record = store.record(settings)
@@ -149,7 +138,7 @@ def aged(store: Store, settings: AuthSettings, seconds: float) -> None:
 # ------------------------------------------------------------------------------------------------------ lost replies
 
 
-@pytest.mark.parametrize("fault", ["drop_after", "drop_middle", "truncate"])
+@pytest.mark.parametrize("fault", ["drop_after", "truncate"])
 def test_a_lost_reply_is_named(
     fault: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
 ) -> None:
@@ -179,8 +168,7 @@ def test_a_lost_reply_of_an_early_renewal_is_named_once_it_matters(
     repaired(folder_store, settings, sign_in)
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "status"])
-@pytest.mark.parametrize("rotation", ["rotate", "reuse", "omit"])
+@pytest.mark.parametrize(("fault", "rotation"), [("drop_before", "reuse"), ("status", "omit")])
 def test_passing_failures_cost_nothing_but_time(
     fault: str, rotation: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
 ) -> None:
@@ -192,38 +180,15 @@ def test_passing_failures_cost_nothing_but_time(
     goes_on(folder_store, settings)
 
 
-@pytest.mark.parametrize("rotation", ["reuse", "omit"])
-def test_a_lost_reply_is_no_loss_where_refresh_tokens_do_not_rotate(
-    rotation: str, drive: Drive, folder_store: Store, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings = chain(sign_in)
-    clean.control.settings(refresh_rotation=rotation)
-    clean.control.fault("token", "drop_after")
-    assert drive(folder_store.session(settings).token).access_token
-    assert folder_store.record(settings).refresh_token == settings.refresh_token
-    goes_on(folder_store, settings)
-
-
 def test_a_pause_that_outlasts_the_lease_loses_nothing(
     drive: Drive, store: Store, sign_in: SignIn, clean: Simulator
 ) -> None:
     """In Redis the lock is gone by then: the renewal begins anew, with the latest refresh token."""
     settings = chain(sign_in)
-    clean.control.fault("token", "status", status=429, headers={"Retry-After": "3"})
+    clean.control.fault("token", "status", status=429, headers={"Retry-After": "2"})
     assert drive(store.session(settings).token).access_token
     assert clean.control.calls("identity", "token") == 2
     goes_on(store, settings)
-
-
-def test_a_domain_in_lasting_trouble_leaves_the_chain_alive(
-    folder_store: Store, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings = chain(sign_in)
-    clean.control.fault("token", "status", status=503, times=4)
-    with pytest.raises(OACAuthError, match="internal error") as caught:
-        token_of(folder_store.session(settings))
-    assert caught.value.retryable
-    goes_on(folder_store, settings)
 
 
 # ------------------------------------------------------------------------------------------------------ cancellation
@@ -252,40 +217,6 @@ def test_a_cancelled_trigger_loses_nothing(times: int, store: Store, sign_in: Si
     assert token_of(store.session(settings))
     assert clean.control.calls("identity", "token") == 1
     goes_on(store, settings)
-
-
-def test_a_trigger_that_is_cancelled_at_once_holds_nobody_up(
-    folder_store: Store, sign_in: SignIn, clean: Simulator
-) -> None:
-    settings = chain(sign_in)
-
-    async def whole() -> Token:
-        io = AsyncIO()
-        session = folder_store.session(settings)
-        try:
-            for steps in range(4):
-                renewing = asyncio.ensure_future(session.token(io))
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                renewing.cancel()
-                await asyncio.gather(renewing, return_exceptions=True)
-            return await session.token(io)
-        finally:
-            await io.close()
-
-    assert asyncio.run(whole()).access_token
-    assert clean.control.counters()["replies"]["identity"] == {"200": 1}
-    goes_on(folder_store, settings)
-
-
-def test_a_killed_task_leaves_the_chain_alive(folder_store: Store, sign_in: SignIn, clean: Simulator) -> None:
-    settings = chain(sign_in)
-    clean.control.fault("token", "status", status=503)
-    killed: Any = BlockingIO(stopped=lambda: True)
-    with pytest.raises(OACKilledError):
-        run(folder_store.session(settings).token(killed))
-    killed.close()
-    goes_on(folder_store, settings)
 
 
 class Terminated(Exception):

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
 from airflow_provider_oac.client.flows.throttle import FEW, MANY
-from airflow_provider_oac.client.rest import work_requests
-from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import OACApiError
 from airflow_provider_oac.hooks import shared_poller
-from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
 from airflow_provider_oac.transport.io import Request
 from airflow_provider_oac.triggers import oac
@@ -109,20 +102,6 @@ def test_who_is_cancelled_does_not_cancel_the_look_of_others(clean: Simulator) -
 
     found, count = asyncio.run(cancel_one())
     assert (found.status, count) == ("SUCCEEDED", 1)
-
-
-def test_the_last_one_closes_the_session_and_a_later_one_opens_another(clean: Simulator) -> None:
-    async def twice() -> list[int]:
-        accepted = []
-        for _ in range(2):
-            (work,) = clean.control.start_work("dev", 0.1)
-            await shared_poller.wait("oac_default", target(work))
-            assert shared_poller._places == {}
-            accepted.append(clean.control.counters()["connections"]["dev"]["accepted"])
-        return accepted
-
-    first, second = asyncio.run(twice())
-    assert second > first
 
 
 def test_two_loops_at_one_time_have_a_scheduler_each(clean: Simulator) -> None:
@@ -259,23 +238,6 @@ def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_ed
         assert moved
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_all_slow_down_together_and_go_on(clean: Simulator, status: int) -> None:
-    works = clean.control.start_work("dev", 0.2, 40)
-    clean.control.fault(LOOK, "status", status=status, headers={"Retry-After": "2"}, times=None)
-
-    async def slowed() -> list[str]:
-        waiting = asyncio.create_task(events(works))
-        await looked(clean)
-        await asyncio.sleep(1.0)
-        # Those that were under way, and nobody after them.
-        assert looks(clean) <= 8
-        clean.control.clear_faults()
-        return await waiting
-
-    assert asyncio.run(slowed()) == ["ended"] * 40
-
-
 def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 60, 20)
     clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "60"}, times=None)
@@ -370,19 +332,6 @@ def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(cle
     assert {(name, whose) for name, whose in lines if name in works} == {(work, work) for work in works}
 
 
-def test_a_defect_of_ours_reaches_whoever_waits(clean: Simulator) -> None:
-    def broken(_body: Any) -> WorkRequest:
-        raise KeyError("a defect")
-
-    (work,) = clean.control.start_work("dev", 60)
-    with pytest.raises(KeyError, match="a defect"):
-        asyncio.run(
-            shared_poller.wait(
-                "oac_default", WorkRequestTarget(work, call=replace(work_requests.get(work), read=broken))
-            )
-        )
-
-
 @pytest.mark.parametrize("how", ["no such Connection", "a bad key", "a grant that needs a store"])
 def test_a_connection_that_cannot_work_fails_all_who_wait(connections: Connections, how: str) -> None:
     conn_id = "oac_none" if how == "no such Connection" else "oac_default"
@@ -426,28 +375,3 @@ def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
     began = time.monotonic()
     assert asyncio.run(events([done])) == ["ended"]
     assert time.monotonic() - began >= 0.7
-
-
-def test_nothing_is_left_of_many_triggers(clean: Simulator) -> None:
-    def kept() -> int:
-        gc.collect()
-        # By type: isinstance asks every object, and proxies of Airflow 2 import what they stand for.
-        return sum(type(thing) in (OACWorkRequestTrigger, WorkRequestTarget, Scheduler) for thing in gc.get_objects())
-
-    async def rounds() -> list[tuple[int, int]]:
-        counts = []
-        for _ in range(3):
-            works = clean.control.start_work("dev", 0.5, 200)
-            assert await events(works) == ["ended"] * 200
-            await asyncio.sleep(0)
-            counts.append((kept(), len(asyncio.all_tasks())))
-        return counts
-
-    # Earlier tests of this process may have left some.
-    before = kept()
-    counts = asyncio.run(rounds())
-    assert counts == [(counts[0][0], 1)] * 3
-    assert counts[0][0] <= before + 5
-    open_files = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
-    assert open_files < 200
-    assert len(PROCESS_STORE._entries) == 1

@@ -20,14 +20,14 @@ from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
 from tests.integration.flows import LOOK
 
-# The poller is the same on every line, and test_polling.py has this with 600 triggers on all of them.
+# The poller is the same on every line.
 pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
 
-ROUNDS, AT_ONCE, THREADS = 9, 500, 4
+ROUNDS, AT_ONCE, THREADS = 7, 500, 4
 # Caches fill while the first few run.
 WARM = 4
 # Rounds beside somebody who stays.
-FURTHER = 5
+FURTHER = 3
 
 
 async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:

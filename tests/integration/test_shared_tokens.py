@@ -46,34 +46,34 @@ def settings(request: pytest.FixtureRequest, sign_in: SignIn) -> AuthSettings:
     return chain(sign_in) if request.param == "refresh_token" else sign_in.settings()
 
 
-def test_fifty_processes_one_after_the_other_make_one_call(
+def test_processes_one_after_the_other_make_one_call(
     settings: AuthSettings, store: Store, drive: Drive, clean: Simulator
 ) -> None:
-    tokens = {drive(store.session(settings).token).access_token for _ in range(50)}
+    tokens = {drive(store.session(settings).token).access_token for _ in range(10)}
     assert len(tokens) == 1
     assert clean.control.calls("identity", "token") == 1
 
 
-def test_six_processes_of_six_at_once_make_one_call_and_lose_nothing(
+def test_four_processes_of_four_at_once_make_one_call_and_lose_nothing(
     settings: AuthSettings, store: Store, clean: Simulator
 ) -> None:
     clean.control.fault("token", "delay", seconds=0.5)
-    tokens = in_processes(store, settings, processes=6, each=6)
-    assert len(tokens) == 36
+    tokens = in_processes(store, settings, processes=4, each=4)
+    assert len(tokens) == 16
     assert len(set(tokens)) == 1, set(tokens)
     assert clean.control.calls("identity", "token") == 1
     assert len({blocking(store.session(settings).renew).access_token for _ in range(3)}) == 3
     assert clean.control.counters()["replies"]["identity"] == {"200": 4}
 
 
-def test_six_processes_that_all_want_a_new_one_get_one_each_in_turn(
+def test_four_processes_that_all_want_a_new_one_get_one_each_in_turn(
     server: RedisServer, sign_in: SignIn, clean: Simulator
 ) -> None:
     store, settings = Store(server.url), chain(sign_in)
-    tokens = in_processes(store, settings, processes=6, each=1, past=True)
-    assert len(set(tokens)) == 6
+    tokens = in_processes(store, settings, processes=4, each=1, past=True)
+    assert len(set(tokens)) == 4
     assert not [token for token in tokens if " " in token]
-    assert clean.control.counters()["replies"]["identity"] == {"200": 6}
+    assert clean.control.counters()["replies"]["identity"] == {"200": 4}
     assert token_of(store.session(settings)) in tokens
 
 
@@ -97,23 +97,6 @@ def test_a_refusal_by_oac_leads_to_a_new_token_although_the_stores_is_fresh(
     assert len(second) == 1
     assert not first & second
     assert clean.control.calls("identity", "token") == 2
-
-
-def test_an_edited_connection_never_gets_its_former_selfs_token(
-    store: Store, drive: Drive, sign_in: SignIn, clean: Simulator
-) -> None:
-    tokens = {
-        drive(store.session(sign_in.settings(**changes)).token).access_token
-        for changes in (
-            {},
-            {"client_authentication": "body"},
-            {"user": "oac.author@example.com"},
-            {"instance": "prod"},
-            {"grant": "password"},
-        )
-    }
-    assert len(tokens) == 5
-    assert clean.control.calls("identity", "token") == 5
 
 
 def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(

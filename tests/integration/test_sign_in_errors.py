@@ -19,7 +19,7 @@ from airflow_provider_oac.exceptions import OACAuthError, OACTransportError
 from airflow_provider_oac.transport.retry import RetryPolicy
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
-from tests.integration.servers import Reply, answering, unused_port
+from tests.integration.servers import unused_port
 from tests.unit.auth import keys_forms as forms
 
 # As many attempts as in earnest, without their pauses.
@@ -96,10 +96,6 @@ CASES = {
         "invalid_client", "failed", "client secret", "regenerated secret", 401,
         settings={**BY_SECRET, "client_secret": "not-the-secret"},
     ),
-    "wrong secret in the body": Case(
-        "invalid_client", "failed", "client secret", "regenerated secret", 401,
-        settings={"client_authentication": "body", "client_secret": "not-the-secret"},
-    ),
     "no certificate registered": Case(
         "invalid_client", "No certificate", "certificate is not registered", "certificate is imported", 401,
         app={"certificates": {}},
@@ -120,10 +116,6 @@ CASES = {
         "invalid_grant", "not active", "the user is deactivated", "Activate",
         settings={"user": "oac.inactive@example.com"},
     ),
-    "user deactivated later, grant password": Case(
-        "invalid_grant", "not active", "the user is deactivated", "Activate",
-        settings=BY_SECRET, user={"active": False},
-    ),
     "wrong user password": Case(
         "invalid_grant", "incorrect", "user name or password", "user_password",
         settings={**BY_SECRET, "user_password": "not-the-password"},
@@ -139,10 +131,6 @@ CASES = {
     "grant JWT Assertion not ticked": Case(
         "unauthorized_client", "not allowed", "grant is not ticked", "Tick JWT Assertion",
         app={"grants": ["client_credentials", "password"]},
-    ),
-    "grant Resource Owner not ticked": Case(
-        "unauthorized_client", "not allowed", "grant is not ticked", "Resource Owner (for password)",
-        settings=BY_SECRET, app={"grants": ["client_credentials", "jwt-bearer"]},
     ),
     "grant Client Credentials not ticked": Case(
         "server_error", "system error", "Client Credentials is not ticked", "Client Credentials",
@@ -185,55 +173,8 @@ def test_a_clock_that_is_off_is_named(
     assert (error.next_step or "").startswith("Correct this machine's clock (NTP) first.")
 
 
-def test_an_hour_of_skew_within_tolerance_does_not_hide_the_real_cause(
-    drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    clean.control.settings(clock_offset=45.0)
-    error = refused(drive, sign_in.settings(scope="https://otherurn:opc:resource:consumer::all"), caplog)
-    assert error.cause is not None
-    assert error.cause.startswith("the scope has the wrong host")
-
-
 class TestPassing:
     """Tried again, with pauses, up to the last attempt."""
-
-    @pytest.mark.parametrize("status", [429, 503])
-    def test_status_is_tried_again_until_it_passes(
-        self, status: int, drive: Drive, sign_in: SignIn, clean: Simulator
-    ) -> None:
-        clean.control.fault("token", "status", status=status, times=3)
-        assert drive(lambda io: mint(io, sign_in.settings(), AT_ONCE)).access_token
-        assert clean.control.calls(*TOKEN_CALLS) == 4
-
-    @pytest.mark.parametrize("status", [429, 503])
-    def test_status_that_stays_is_an_error_that_may_be_retried(
-        self, status: int, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        headers = {"Retry-After": "0", "X-ORACLE-DMS-ECID": "1.2.3;ecid"}
-        clean.control.fault("token", "status", status=status, times=None, headers=headers)
-        error = refused(drive, sign_in.settings(), caplog)
-        assert (error.status, error.retryable, error.ecid, error.retry_after) == (status, True, "1.2.3;ecid", 0.0)
-        assert "(ecid 1.2.3;ecid)" in str(error)
-        assert clean.control.calls(*TOKEN_CALLS) == 4
-
-    def test_a_retry_after_beyond_patience_is_not_waited_for(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        clean.control.fault("token", "status", status=429, times=None, headers={"Retry-After": "3600"})
-        error = refused(drive, sign_in.settings(), caplog)
-        assert (error.retryable, error.retry_after) == (True, 3600.0)
-        assert "too many token calls" in str(error)
-        assert clean.control.calls(*TOKEN_CALLS) == 1
-
-    @pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
-    def test_a_lost_answer_is_asked_for_again(
-        self, fault: str, drive: Drive, sign_in: SignIn, clean: Simulator
-    ) -> None:
-        # A domain that remembers assertions would refuse one that is sent twice.
-        clean.control.settings(check_jti=True)
-        clean.control.fault("token", fault, times=2)
-        assert drive(lambda io: mint(io, sign_in.settings(), AT_ONCE)).access_token
-        assert clean.control.calls(*TOKEN_CALLS) == 3
 
     def test_a_domain_that_cannot_be_reached_is_a_transport_error(
         self, drive: Drive, sign_in: SignIn, caplog: pytest.LogCaptureFixture
@@ -248,43 +189,6 @@ class TestPassing:
 class TestWrongAddress:
     """What answers is no token service."""
 
-    def test_an_answer_200_that_is_no_json(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        clean.control.fault("token", "non_json")
-        error = refused(drive, sign_in.settings(), caplog)
-        assert (error.status, error.error, error.retryable) == (200, None, False)
-        assert "carries no valid JSON" in str(error)
-        assert "Check identity_url" in (error.next_step or "")
-
-    @pytest.mark.parametrize(
-        "body", [[], {"token": "x"}, {"access_token": ""}, {"access_token": "x", "token_type": "MAC"}]
-    )
-    def test_an_answer_200_without_a_token(
-        self, body: Any, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        clean.control.fault("token", "status", status=200, body=body)
-        error = refused(drive, sign_in.settings(), caplog)
-        assert (error.status, error.retryable) == (200, False)
-        assert clean.control.calls(*TOKEN_CALLS) == 1
-
-    def test_a_token_in_an_answer_that_cannot_be_used_is_not_shown(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        body = {"access_token": "the-secret-token", "token_type": "MAC"}
-        clean.control.fault("token", "status", status=200, body=body)
-        assert "the-secret-token" not in f"{vars(refused(drive, sign_in.settings(), caplog))}{caplog.text}"
-
-    def test_a_redirect_is_not_followed(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        with answering(lambda _request: Reply(200, b'{"access_token": "stolen"}')) as elsewhere:
-            clean.control.fault("token", "redirect", status=307, location=elsewhere.url)
-            error = refused(drive, sign_in.settings(**BY_SECRET), caplog)
-        assert elsewhere.seen == []
-        assert error.status == 307
-        assert "redirects are never followed" in (error.cause or "")
-
     def test_a_path_without_a_token_service(
         self, drive: Drive, sign_in: SignIn, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -292,14 +196,3 @@ class TestWrongAddress:
         error = refused(drive, settings, caplog)
         assert error.status == 404
         assert "identity domain, not of OAC" in (error.next_step or "")
-
-
-def test_a_description_that_echoes_a_secret_is_masked(
-    drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = sign_in.settings(**BY_SECRET)
-    echo = (
-        f"bad {settings.client_secret} or {quote_plus(settings.user_password or '')} in eyJhbGciOi12.eyJzdWIi34.sig56"
-    )
-    clean.control.fault("token", "status", status=400, body={"error": "invalid_request", "error_description": echo})
-    assert refused(drive, settings, caplog).description == "bad *** or *** in ***"

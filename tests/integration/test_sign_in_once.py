@@ -129,17 +129,6 @@ def test_a_cancelled_trigger_that_renews_lets_another_renew(sign_in: SignIn, cle
     assert clean.control.calls("identity", "token") == 2
 
 
-def test_a_killed_task_that_renews_lets_another_renew(sign_in: SignIn, clean: Simulator) -> None:
-    clean.control.fault("token", "status", status=503)
-    session, killed = sign_in.session(), BlockingIO(stopped=lambda: True)
-    with pytest.raises(OACKilledError):
-        run(session.token(killed))
-    killed.close()
-    io = BlockingIO()
-    assert run(session.token(io)).access_token
-    io.close()
-
-
 def test_a_killed_task_that_waits_for_anothers_renewal_stops(sign_in: SignIn, clean: Simulator) -> None:
     clean.control.fault("token", "delay", seconds=1.0)
     session, io = sign_in.session(), BlockingIO()

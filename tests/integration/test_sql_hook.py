@@ -20,11 +20,10 @@ from airflow.providers.common.sql.operators.sql import (
     SQLThresholdCheckOperator,
     SQLValueCheckOperator,
 )
-from airflow.providers.common.sql.sensors.sql import SqlSensor
 
 from airflow_provider_oac._compat import BaseHook
 from airflow_provider_oac.client.sql import dbapi
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACQueryError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.hooks.sql import OACSqlHook
 from oac_simulator.launch import Simulator
@@ -70,13 +69,6 @@ def test_columns_are_checked() -> None:
     assert "null_check" in fails(SQLColumnCheckOperator, table=SH, column_mapping=checks)
 
 
-def test_columns_of_a_query_within_the_query_are_checked() -> None:
-    """Each row counts there, while a measure by itself is aggregated first."""
-    table = f"(SELECT {NUMBER} n, {REVENUE} revenue FROM {SH}) q"
-    execute(SQLColumnCheckOperator, table=table, column_mapping={"revenue": {"max": {"less_than": 1000}}})
-    assert "max" in fails(SQLColumnCheckOperator, table=SH, column_mapping={REVENUE: {"max": {"less_than": 1000}}})
-
-
 def test_tables_are_checked() -> None:
     checks = {
         "complete": {"check_statement": f"COUNT({NUMBER}) = 1200"},
@@ -99,11 +91,6 @@ def test_values_are_checked() -> None:
     )  # fmt: skip
     interval.sql1, interval.sql2 = (sql.replace("{{ ds }}", "2026-02") for sql in (interval.sql1, interval.sql1))
     interval.execute({})
-
-
-def test_a_sensor_waits_for_a_value() -> None:
-    assert SqlSensor(task_id="a_task", conn_id="oac_default", sql=COUNT).poke({})
-    assert not SqlSensor(task_id="a_task", conn_id="oac_default", sql=f"{COUNT} WHERE 1 = 2").poke({})
 
 
 class Target(DbApiHook):
@@ -133,19 +120,6 @@ def test_rows_go_to_another_database(tmp_path: Path) -> None:
         transfer.__dict__["destination_hook"] = Target(sqlite3.connect(tmp_path / "target.db"))
         transfer.execute({})
         assert database.execute("SELECT COUNT(*), COUNT(DISTINCT id) FROM orders").fetchall() == [(2500, 2500)]
-
-
-@pytest.mark.parametrize(
-    ("sql", "told"),
-    [
-        (f'SELECT {SH}."Products"."No" x FROM {SH}', "nQSError: 27005"),
-        ("INSERT INTO orders VALUES (1)", "not a SELECT: it begins with INSERT. Nothing was sent"),
-        (f"{COUNT}; {COUNT}", "several statements"),
-    ],
-)
-def test_a_query_that_cannot_run(sql: str, told: str) -> None:
-    with pytest.raises(OACQueryError, match=told):
-        execute(SQLExecuteQueryOperator, sql=sql)
 
 
 def test_two_statements_run_if_they_are_split() -> None:
@@ -190,13 +164,6 @@ def test_a_cursor() -> None:
     connection.commit()
     connection.rollback()
     assert (dbapi.apilevel, dbapi.paramstyle, dbapi.threadsafety) == ("2.0", "qmark", 1)
-
-
-def test_one_connection_is_one_session(clean: Simulator) -> None:
-    connection = OACSqlHook().get_conn()
-    for _ in range(3):
-        connection.cursor().execute(COUNT)
-    assert clean.control.calls("dev", "mcp initialize") == 1
 
 
 @pytest.mark.filterwarnings("ignore:pandas only supports SQLAlchemy")

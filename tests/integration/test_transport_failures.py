@@ -11,13 +11,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.rest import snapshots, system
-from airflow_provider_oac.exceptions import OACApiError, OACResponseError, OACTransportError
+from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
 from airflow_provider_oac.transport.io import Request, Response
-from airflow_provider_oac.transport.retry import ONCE
 from airflow_provider_oac.transport.settings import TransportSettings
 from oac_simulator.launch import Simulator
 from tests.drivers import IMPATIENT, Drive, SignIn, each_driver  # noqa: F401
@@ -165,22 +162,10 @@ def test_a_driver_sends_nothing_twice_by_itself(method: str, drive: Drive) -> No
     assert len(received) == 2
 
 
-def test_a_delay_beyond_the_read_timeout_by_the_simulator(drive: Drive, clean: Simulator) -> None:
-    clean.control.fault("openid_configuration", "delay", seconds=1.5)
-    with pytest.raises(OACTransportError, match="no response came in time"):
-        discover(drive, clean, HASTY)
-
-
 def test_there_is_no_limit_to_the_whole_time_as_long_as_bytes_come(drive: Drive, clean: Simulator) -> None:
     clean.control.fault("openid_configuration", "drip", seconds=1.5)
     # Ten pieces 0.15 s apart: each within the read timeout, all of them far beyond it.
     assert discover(drive, clean, TransportSettings(read_timeout=0.6)).json()["issuer"]
-
-
-def test_no_http_at_all(drive: Drive) -> None:
-    with listening(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")) as url:
-        error = failure(drive, url)
-    assert (error.sent, error.passing) == (True, True)
 
 
 def test_a_body_larger_than_any_answer_may_be(drive: Drive, clean: Simulator) -> None:
@@ -188,43 +173,6 @@ def test_a_body_larger_than_any_answer_may_be(drive: Drive, clean: Simulator) ->
     clean.control.fault("openid_configuration", "huge", size=limit + 1)
     with pytest.raises(OACResponseError, match=f"larger than {limit} bytes"):
         discover(drive, clean)
-
-
-class TestCalls:
-    """The same, seen from a call to OAC."""
-
-    def test_a_read_is_repeated_until_it_succeeds(self, drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
-        clean.control.fault("GET /snapshots", "drop_before")
-        clean.control.fault("GET /snapshots", "truncate")
-        assert drive(sign_in.performing(snapshots.list_all())) == [[]]
-        assert clean.control.calls("dev", "GET /snapshots") == 3
-
-    def test_a_request_that_starts_work_is_not_repeated_if_its_answer_is_lost(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator
-    ) -> None:
-        clean.control.fault("POST /system/actions/restoreSnapshot", "drop_after", times=None)
-        with pytest.raises(OACTransportError) as caught:
-            drive(sign_in.performing(system.restore_snapshot("any", "A-Secret-Password-1")))
-        assert caught.value.sent
-        assert clean.control.calls("dev", "POST /system/actions/restoreSnapshot") == 1
-
-    def test_a_refusal_for_too_many_requests_is_waited_out_even_by_what_starts_work(
-        self, drive: Drive, sign_in: SignIn, clean: Simulator
-    ) -> None:
-        place = "POST /system/actions/restoreSnapshot"
-        clean.control.fault(place, "status", status=429, headers={"Retry-After": "0"}, times=2)
-        with pytest.raises(OACApiError) as caught:
-            drive(sign_in.performing(system.restore_snapshot("no-such-snapshot", "A-Secret-Password-1")))
-        assert caught.value.status != 429
-        assert clean.control.calls("dev", place) == 3
-
-    def test_the_attempts_end(self, drive: Drive, sign_in: SignIn, clean: Simulator) -> None:
-        clean.control.fault("GET /snapshots", "status", status=503, times=None)
-        session = sign_in.session()
-        with pytest.raises(OACApiError) as caught:
-            drive(lambda io: Api(io, sign_in.url(), session).perform(snapshots.list_all(), ONCE))
-        assert (caught.value.status, caught.value.retryable) == (503, True)
-        assert clean.control.calls("dev", "GET /snapshots") == 1
 
 
 def test_a_broken_answer_leaves_the_driver_usable(drive: Drive, clean: Simulator) -> None:
@@ -262,12 +210,3 @@ def test_a_server_that_hangs_holds_no_other_one_up() -> None:
 
     with answering(hang) as hanging, answering() as quick:
         assert asyncio.run(whole(hanging.url, quick.url)) == 200
-
-
-def test_many_requests_side_by_side_share_few_connections(drive: Drive) -> None:
-    with answering() as server:
-        results = drive(
-            lambda io: io.gather([io.send(Request("GET", f"{server.url}/{number}")) for number in range(40)], 6)
-        )
-    assert [result.url.rpartition("/")[2] for result in results] == [str(number) for number in range(40)]
-    assert sorted(seen.target for seen in server.seen) == sorted(f"/{number}" for number in range(40))

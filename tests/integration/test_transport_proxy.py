@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_oac.exceptions import OACSetupError, OACTransportError
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
-from oac_simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator
 from tests.drivers import IMPATIENT, Drive, each_driver  # noqa: F401
 from tests.integration.servers import Proxy, Seen, Server, answering, serving, unused_port
 
@@ -27,12 +27,6 @@ def get(drive: Drive, url: str, settings: TransportSettings = IMPATIENT) -> Resp
 @pytest.fixture
 def server() -> Iterator[Server]:
     with answering() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def secure() -> Iterator[Simulator]:
-    with launch(instances=["dev"], tls=True) as running:
         yield running
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import netrc
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from airflow_provider_oac.client.rest import snapshots
-from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import IO, Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
 from tests.drivers import IMPATIENT, Drive, SignIn, each_driver  # noqa: F401
@@ -21,10 +18,6 @@ BEARER = {"Authorization": "Bearer the-token", "Accept": "application/json"}
 
 def get(drive: Drive, url: str, settings: TransportSettings = IMPATIENT) -> Response:
     return drive(lambda io: io.send(Request("GET", url, BEARER)), settings)
-
-
-def test_a_signed_in_call_works(drive: Drive, sign_in: SignIn) -> None:
-    assert drive(sign_in.performing(snapshots.list_all())) == [[]]
 
 
 @pytest.mark.parametrize(
@@ -73,12 +66,6 @@ def test_an_answer_has_status_headers_in_lower_case_and_body(drive: Drive) -> No
     assert (answer.status, answer.headers["x-some-thing"], answer.json()) == (418, "Value", {"a": "b"})
 
 
-def test_a_compressed_answer_is_unpacked(drive: Drive) -> None:
-    packed = Reply(200, gzip.compress(b'{"a": 1}'), [("Content-Encoding", "gzip")])
-    with answering(lambda _request: packed) as server:
-        assert get(drive, server.url).json() == {"a": 1}
-
-
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(status: int, drive: Drive) -> None:
     with answering() as other:
@@ -117,18 +104,12 @@ def test_cookies_are_neither_kept_nor_sent(drive: Drive) -> None:
     assert ["cookie" in seen.headers for seen in server.seen] == [False, False]
 
 
-@pytest.mark.parametrize(
-    ("method", "body"), [("GET", None), ("PUT", None), ("PATCH", None), ("POST", b"x"), ("POST", b"")]
-)
-@pytest.mark.parametrize("own", [{}, {"Accept": "text/plain"}])
-def test_no_driver_adds_a_header_of_its_own_taste(
-    own: dict[str, str], method: str, body: bytes | None, drive: Drive
-) -> None:
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PATCH", None), ("POST", b"x")])
+def test_no_driver_adds_a_header_of_its_own_taste(method: str, body: bytes | None, drive: Drive) -> None:
     with answering() as server:
-        drive(lambda io: io.send(Request(method, server.url, own, body)))
-    (seen,) = server.seen
+        drive(lambda io: io.send(Request(method, server.url, {}, body)))
     framing = {"host", "user-agent", "accept-encoding", "connection", "content-length"}
-    assert {name.lower() for name in seen.headers} - framing == {name.lower() for name in own}
+    assert set(server.seen[0].headers) - framing == set()
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6 loopback")
@@ -136,17 +117,6 @@ def test_ipv6_loopback_is_reached(drive: Drive) -> None:
     with answering(host="::1") as server:
         assert get(drive, server.url + "/x").status == 200
     assert server.seen[0].headers["host"] == urlsplit(server.url).netloc
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["http://oac.example.com/api", "https://user:pass-phrase@127.0.0.1/", "nonsense", "https://", "ftp://127.0.0.1/"],
-)
-def test_an_address_that_must_not_be_sent_to_is_refused_before_anything_is_sent(url: str, drive: Drive) -> None:
-    with pytest.raises(OACConfigurationError) as caught:
-        get(drive, url)
-    assert "the-token" not in str(caught.value)
-    assert "pass-phrase" not in str(caught.value)
 
 
 def test_a_driver_can_be_used_again_after_it_was_closed(drive: Drive) -> None:

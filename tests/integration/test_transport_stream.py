@@ -77,22 +77,6 @@ def test_the_head_is_there_before_the_body(drive: Drive) -> None:
         thread.join()
 
 
-@pytest.mark.parametrize("fault", ["truncate", "drop_middle"])
-def test_a_body_that_ends_early_is_an_error_not_an_end(fault: str, drive: Drive, clean: Simulator) -> None:
-    clean.control.fault("openid_configuration", fault)
-    url = clean.ready["identity_url"] + "/.well-known/openid-configuration"
-    received: list[bytes] = []
-
-    async def whole(io: IO) -> None:
-        async with io.open(Request("GET", url)) as answer:
-            async for piece in answer.chunks(CHUNK):
-                received.append(piece)
-
-    with pytest.raises(OACTransportError) as caught:
-        drive(whole)
-    assert (caught.value.sent, caught.value.passing) == (True, True)
-
-
 def test_a_stream_left_early_leaves_the_driver_usable(drive: Drive) -> None:
     async def first_piece_then_another(io: IO, url: str) -> tuple[bytes, int]:
         async with io.open(Request("GET", url + "/large")) as answer:

@@ -5,27 +5,20 @@ from __future__ import annotations
 import shutil
 import ssl
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_oac.client.rest import snapshots
-from airflow_provider_oac.exceptions import OACConfigurationError, OACTransportError
+from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport.blocking import PlainSession
 from airflow_provider_oac.transport.io import Request, Response
 from airflow_provider_oac.transport.settings import TransportSettings
-from oac_simulator.launch import Simulator, launch
+from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn, each_driver  # noqa: F401
 from tests.integration.servers import Proxy, answering, serving
 
 BEARER = {"Authorization": "Bearer the-token"}
-
-
-@pytest.fixture(scope="module")
-def secure() -> Iterator[Simulator]:
-    with launch(instances=["dev"], tls=True) as running:
-        yield running
 
 
 def get(drive: Drive, simulator: Simulator, ca_file: str | None = None) -> Response:
@@ -55,11 +48,6 @@ def test_a_certificate_of_an_unknown_ca_is_refused_with_the_way_out(drive: Drive
     assert (caught.value.sent, caught.value.passing) == (False, False)
 
 
-def test_a_certificate_of_another_ca_than_the_given_one_is_refused(drive: Drive, secure: Simulator) -> None:
-    with launch(instances=["dev"], tls=True) as other, pytest.raises(OACTransportError, match="was refused"):
-        get(drive, secure, other.ready["ca_file"])
-
-
 def test_a_certificate_for_another_host_name_is_refused(
     drive: Drive, secure: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,17 +58,6 @@ def test_a_certificate_for_another_host_name_is_refused(
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(OACTransportError, match=r"certificate was refused .*oac\.example\.com"):
             drive(lambda io: io.send(Request("GET", url)), TransportSettings(ca_file=secure.ready["ca_file"]))
-
-
-@pytest.mark.parametrize("content", [None, "no certificate at all"])
-def test_a_ca_file_that_cannot_be_used_is_named(
-    content: str | None, drive: Drive, secure: Simulator, tmp_path: Path
-) -> None:
-    file = tmp_path / "company.pem"
-    if content:
-        file.write_text(content)
-    with pytest.raises(OACConfigurationError, match=r"The CA file \(Connection: extra, ca_file\) cannot be used"):
-        get(drive, secure, str(file))
 
 
 def test_a_ca_file_is_not_opened_again_once_it_was_checked(secure: Simulator, tmp_path: Path) -> None:

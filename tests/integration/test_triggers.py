@@ -10,10 +10,9 @@ import pytest
 
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.hooks.token_mask import MASK
 from airflow_provider_oac.triggers.oac import OACJobTrigger, OACWorkRequestTrigger, outcome_of
 from oac_simulator.launch import Simulator
-from tests.tasks import Connections, Task, first_event, through_the_database
+from tests.tasks import Connections, Task, first_event
 from tests.tasks import backup_operator as make
 
 
@@ -33,13 +32,6 @@ def test_its_event_says_that_the_work_ended(connections: Connections, clean: Sim
     (work,) = clean.control.start_work("dev", 0.2)
     event = event_of(trigger(work, seconds))
     assert event == {"outcome": "ended", "message": "", "carried": None}
-
-
-def test_its_tokens_are_masked(connections: Connections, clean: Simulator) -> None:
-    event_of(trigger(*clean.control.start_work("dev", 0.2)))
-    sent = {item["name"]: item["value"] for item in clean.control.secrets()["seen"]}
-    for name in ("access_token", "assertion", "client_assertion"):
-        assert MASK.redact(f"Bearer {sent[name]}") == "Bearer ***", name
 
 
 def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:
@@ -63,41 +55,6 @@ def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> Non
     event = event_of(trigger("lfc-cc:1-c9:2", submitted_at=time.time() - 3600))
     assert event["outcome"] == "ended"
     assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
-
-
-def test_its_event_says_that_an_id_names_nothing(connections: Connections) -> None:
-    event = event_of(trigger(".."))
-    assert event["outcome"] == "error"
-    assert "names something, but it is '..'" in event["message"]
-
-
-def test_what_airflow_stores_of_it_makes_the_same_trigger() -> None:
-    first = trigger("lfc-cc:1-c9:2", None)
-    assert through_the_database(first).serialize() == first.serialize()
-
-
-def test_many_triggers_share_one_session_and_one_token(connections: Connections, clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 0.4, 40)
-
-    async def all_of_them() -> list[dict[str, Any]]:
-        return await asyncio.gather(*(first_event(trigger(work)) for work in works))
-
-    assert [event["outcome"] for event in asyncio.run(all_of_them())] == ["ended"] * 40
-    counters = clean.control.counters()
-    assert counters["connections"]["dev"]["accepted"] <= 8
-    assert counters["grants"] == {"jwt-bearer": 1}
-
-
-def test_a_cancelled_trigger_leaves_the_others_alone(connections: Connections, clean: Simulator) -> None:
-    works = clean.control.start_work("dev", 0.6, 3)
-
-    async def cancel_one() -> list[dict[str, Any]]:
-        tasks = [asyncio.create_task(first_event(trigger(work))) for work in works]
-        await asyncio.sleep(0.2)
-        tasks[0].cancel()
-        return await asyncio.gather(*tasks[1:])
-
-    assert [event["outcome"] for event in asyncio.run(cancel_one())] == ["ended"] * 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from airflow_provider_oac.links import work_request_page
 from oac_simulator.launch import Simulator
 from tests.integration.servers import unused_port
 from tests.integration.web_page import Server, api_server, forget, leave_work, rows, silent, work_request
-from tests.tasks import Connections, Task, backup_operator, oac_connection
+from tests.tasks import Connections, Task, backup_operator
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
 
@@ -276,35 +275,16 @@ def test_few_work_requests_are_asked_for_at_a_time_and_each_once(
     assert (refused.status_code, "4 work requests" in refused.json()["detail"]) == (429, True)
 
 
+@pytest.mark.usefixtures("teams")
 def test_a_connection_of_another_team_than_the_dags_is_not_asked(
-    server: Server, boss: requests.Session, backup: dict[str, Any], connections: Connections, clean: Simulator,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    Team = pytest.importorskip("airflow.models.team").Team
-    from airflow.models import Connection
-    from airflow.utils.session import create_session
-    from sqlalchemy import delete
-
-    if not hasattr(Connection, "team_name"):
-        pytest.skip("this Airflow has no teams")
-    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
-    of_us = oac_connection(connections.ready)
-    with create_session() as session:
-        session.add_all([Team(name="us"), Team(name="them")])
-        session.flush()
-        row = {**of_us, "extra": json.dumps(of_us["extra"]), "conn_id": "oac_of_us", "team_name": "us"}
-        session.add(Connection(**row))
-    try:
-        clean.control.reset_counters()
-        leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
-        leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
-        assert "it does not exist, or Airflow cannot read it" in ask(boss, server, "theirs").text
-        # A user of another team does not learn that there is such a Connection.
-        other = server.session("other", "OP", teams=["them"])
-        theirs, nobodys = (ask(other, server, task_id).text for task_id in ("theirs", "nobodys"))
-        assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
-        assert clean.control.calls("dev", LOOK) == 0
-    finally:
-        with create_session() as session:
-            session.execute(delete(Connection).where(Connection.conn_id == "oac_of_us"))
-            session.execute(delete(Team))
+    server: Server, boss: requests.Session, backup: dict[str, Any], clean: Simulator
+) -> None:
+    clean.control.reset_counters()
+    leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
+    leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
+    assert "it does not exist, or Airflow cannot read it" in ask(boss, server, "theirs").text
+    # A user of another team does not learn that there is such a Connection.
+    other = server.session("other", "OP", teams=["them"])
+    theirs, nobodys = (ask(other, server, task_id).text for task_id in ("theirs", "nobodys"))
+    assert theirs.replace("oac_of_us", "") == nobodys.replace("oac_not_us", "")
+    assert clean.control.calls("dev", LOOK) == 0

@@ -304,6 +304,10 @@ class TestUnauthorized:
     def test_no_other_answer_renews(self, status: int, session: Session) -> None:
         assert self.exchanged(session, issued(1), Response(status, {}, b"")) == ["token-1", str(status)]
 
+    def test_of_a_missing_role_renews_nothing(self, session: Session) -> None:
+        lacks = Response(401, {}, b'{"user": "jane", "status": "unauthorized"}')
+        assert self.exchanged(session, issued(1), lacks) == ["token-1", "401"]
+
     def test_does_not_discard_what_somebody_renewed_meanwhile(self, session: Session) -> None:
         io = ManualIO(in_turn(issued(1), issued(2)))
         old = run(session.token(io))

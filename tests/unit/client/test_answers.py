@@ -17,6 +17,7 @@ from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from airflow_provider_oac.transport.io import Response
 from tests.manual import response
+from tests.unit.client.worlds import answering, run
 
 ID = "lfc-cc:13347-c9:3962654"
 
@@ -172,15 +173,21 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
         (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
         (system.get(), [], "should be a JSON object"),
         (
-            catalog.get("folders", "x"),
-            {"type": "folders"},
-            "in place of an item, as OAC answers a list without a search",
+            catalog.list_items("folders").page(1),
+            [{"type": "folders"}],
+            "type descriptor .* as OAC answers a list without a search",
         ),
     ],
 )
 def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:
     with pytest.raises(OACResponseError, match=says):
         read(call, body)
+
+
+def test_a_page_in_place_of_an_answer_is_told_as_such() -> None:
+    io = answering(lambda _age, _request: response(200, "<html>"))
+    with pytest.raises(OACResponseError, match=r"Could not .*a proxy or a sign-in page answers in place of OAC"):
+        run(io, system.get())
 
 
 def test_an_error_holds_nothing_of_an_answer_that_cannot_be_read() -> None:

@@ -163,6 +163,11 @@ def test_arguments_that_fit_stay_and_digits_become_text() -> None:
     assert named("catalog.delete_folder", {"folder_id": "1", "recursive": None}).query == {"recursive": None}
 
 
+def test_a_moment_may_be_a_text() -> None:
+    call = named("datasets.history", {"object_id": "J2Enlic", "since": "2026-01-01T00:00:00"})
+    assert call.query["fromStartTime"].startswith("2026-01-01T00:00:00")
+
+
 def test_a_sequence_of_airflows_own_becomes_a_list() -> None:
     class Lazy(Sequence[Any]):
         def __getitem__(self, index: Any) -> Any:

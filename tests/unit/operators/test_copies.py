@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_oac._compat import BaseOperator
 from airflow_provider_oac.arguments import arguments_of
+from tests.tasks import through_the_database
 from tests.unit.operators.everything import CLASSES, TRIGGERS, make, make_trigger
 
 try:
@@ -45,7 +46,7 @@ def test_a_part_of_a_dag_is_a_copy() -> None:
         assert arguments(part.task_dict[f"task{number}"]) == arguments(dag.task_dict[f"task{number}"])
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled, through_the_database])
 @pytest.mark.parametrize("kind", TRIGGERS, ids=lambda kind: kind.__name__)
 def test_triggers_are_copied(kind: Any, copied: Any) -> None:
     trigger = make_trigger(kind)

@@ -9,10 +9,10 @@ import warnings
 
 import pytest
 
-from airflow_provider_oac.exceptions import OACKilledError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACKilledError
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
-from airflow_provider_oac.transport.io import IO
+from airflow_provider_oac.transport.io import IO, Request
 from tests.drivers import Drive, each_driver  # noqa: F401
 
 
@@ -161,3 +161,13 @@ def test_random_is_a_share(drive: Drive) -> None:
     numbers = drive(many)
     assert all(0 <= number < 1 for number in numbers)
     assert len(set(numbers)) > 100
+
+
+@pytest.mark.parametrize(
+    "url", ["http://oac.example.com/api", "https://u:pass-phrase@127.0.0.1/", "nonsense", "https://"]
+)
+def test_an_address_that_must_not_be_sent_to_is_refused_before_anything_is_sent(url: str, drive: Drive) -> None:
+    with pytest.raises(OACConfigurationError) as caught:
+        drive(lambda io: io.send(Request("GET", url, {"Authorization": "Bearer the-token"})))
+    assert "the-token" not in str(caught.value)
+    assert "pass-phrase" not in str(caught.value)

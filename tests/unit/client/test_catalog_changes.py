@@ -1,0 +1,43 @@
+"""What is never moved or deleted, whatever OAC would say. Pure."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_oac.client import ids
+from airflow_provider_oac.client.flows.catalog_changes import Move, Place, check_no_root, delete_folder
+from airflow_provider_oac.exceptions import OACConfigurationError
+from tests.manual import response
+from tests.unit.client.worlds import answering, asked, run
+
+SALES = ids.catalog_id("/@Catalog/shared/Sales")
+
+
+@pytest.mark.parametrize("kind", ["connections", "datasets", "dataflows", "sequences", "scripts", "models"])
+def test_what_oac_does_not_move_is_refused(kind: str) -> None:
+    with pytest.raises(OACConfigurationError, match=f"OAC does not move {kind}"):
+        Move(kind, ids.object_id("admin", "Orders"), Place(SALES))
+
+
+def test_roots_are_told_by_their_paths() -> None:
+    for path in ("/@Catalog/shared/x", "/shared/x", "/users/jane"):
+        check_no_root("folders", ids.catalog_id(path), "deleted")
+    check_no_root("workbooks", ids.catalog_id("/shared"), "deleted")
+
+
+@pytest.mark.parametrize(
+    "path", ["/@Catalog/shared", "/shared/", "/@Catalog/Shared", "/@catalog/shared/", "/SHARED", "/@CATALOG", "/Users"]
+)
+def test_a_folder_of_everybody_is_never_deleted_or_moved(path: str) -> None:
+    io = answering(lambda _age, _request: response())
+    with pytest.raises(OACConfigurationError, match="holds the content of all users, so it is not deleted"):
+        run(io, delete_folder(ids.catalog_id(path), recursive=True, missing_ok=True))
+    assert asked(io) == []
+    with pytest.raises(OACConfigurationError, match="holds the content of all users, so it is not moved"):
+        Move("folders", ids.catalog_id(path), Place(SALES))
+
+
+@pytest.mark.parametrize("path", ["/@Catalog/shared//Old", "/shared/ /Old", "/@Catalog/shared/Sales/../..", "//shared"])
+def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
+    with pytest.raises(OACConfigurationError, match=r"(an empty part or|the content of all users).*renders to"):
+        check_no_root("folders", ids.catalog_id(path), "deleted")
