@@ -171,6 +171,10 @@ def test_a_folder_whose_copy_broke_off_is_not_taken_for_a_whole_one(clean: Simul
     says = rf"incomplete copy of {SALES}: missing in the copy: workbooks 'Pipeline'; only in the copy: none"
     with pytest.raises(OACUncertainError, match=says):
         run(copied("folders", an_id(SALES), place, suspect=True))
+    clean.control.fault("GET /catalog/{type}/{id}", "status", status=403, after=2, times=None)
+    with pytest.raises(OACUncertainError, match=r"the two could not be compared: .*HTTP 403") as caught:
+        run(copied("folders", an_id(SALES), place, suspect=True))
+    assert isinstance(caught.value.__cause__, OACApiError)
     assert clean.control.calls("dev", COPY) == 1
 
 

@@ -194,8 +194,10 @@ def test_trouble_passes(clean: Simulator) -> None:
     ],
 )
 def test_a_question_that_has_no_date_as_answer(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(OACError, match=told):
+    with pytest.raises(OACError, match=told) as caught:
         poke(**changes)
+    # That exception would hold the value.
+    assert "isoformat" not in str(caught.value.__context__)
 
 
 # --------------------------------------------------------------------------------------------- definitions

@@ -105,7 +105,7 @@ def _refused(name: str, argument: str, expected: str, value: Any) -> OACConfigur
     shown = f"the text {value[:100]!r}" if isinstance(value, str) else f"of the type {type(value).__name__}"
     return OACConfigurationError(
         f"Call {name}: {argument} must be {expected}, but it is {shown}. Nothing was sent. Next step: pass the value "
-        "itself; a template renders to text."
+        "itself, since a template renders to text, or check what the template renders to."
     )
 
 
@@ -332,5 +332,5 @@ def _read(response: Response) -> Any:
     except (ValueError, RecursionError):
         raise OACResponseError(
             f"HTTP {response.status} brought {len(response.body)} bytes of {media_type(response.headers)}, neither "
-            "JSON nor text. Next step: set destination to store them as a file."
+            "JSON nor text. If they are the expected file, set destination to store it."
         ) from None

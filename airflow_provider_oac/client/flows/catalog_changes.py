@@ -349,7 +349,7 @@ async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) 
 
     :raises OACUncertainError: if its content differs from the source's, or the two cannot be compared.
     """
-    problem = ""
+    problem, cause = "", None
     try:
         wanted = await _content(api, kind, source_id, but=there.id)
         found = await _content(api, kind, there.id)
@@ -358,13 +358,13 @@ async def _check_whole(api: Api, kind: str, source_id: str, there: CatalogItem) 
     except OACKilledError:
         raise
     except OACError as error:
-        problem = f"the two could not be compared: {error}"
+        problem, cause = f"the two could not be compared: {error}", error
     if problem:
         raise OACUncertainError(
             f"{ids.shown(there.id)} may be an incomplete copy of {ids.shown(source_id)}: {problem} Likely cause: the "
             "copy failed or still runs, or the source changed. Next step: run the task again later; it compares them "
             "again. If that fails too, check both, delete the copy if it is not in use, and clear the task."
-        )
+        ) from cause
 
 
 async def _content(api: Api, kind: str, item_id: str, but: str | None = None) -> set[tuple[str, str]]:

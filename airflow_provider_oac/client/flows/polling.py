@@ -311,10 +311,14 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         state = self._last or ("unknown, since no poll succeeded" if self._trouble else "not visible yet")
         trouble = f" The last poll failed: {self._trouble}" if self._trouble else ""
         continues = "continues" if self._last else "may continue"
+        step = "raise timeout, and execution_timeout if that is shorter"
+        if trouble and not self._last:
+            # A longer wait would not help.
+            step = "correct the cause of the last failure"
         message = (
             f"{self.title} did not end in time: after {now - self.began:.0f} s its state is {state}. It {continues} in "
-            "OAC, which cannot cancel it. Next step: raise timeout, and execution_timeout if that is shorter. A retry "
-            f"or a Clear of the task reattaches to this work where possible.{trouble}"
+            f"OAC, which cannot cancel it. Next step: {step}. A retry or a Clear of the task reattaches to this work "
+            f"where possible.{trouble}"
         )
         return OACWaitTimeoutError(message, work_request_id=self._id)
 

@@ -336,7 +336,10 @@ def _read_item(value: Any, kind: str = "") -> CatalogItem:
     what = "An item of the catalog"
     item = as_object(value, what)
     if set(item) == {"type"}:
-        raise OACResponseError(f"A type descriptor ({item['type']!r}) came in place of an item.")
+        raise OACResponseError(
+            f"A type descriptor ({item['type']!r}) came in place of an item, as OAC answers a list without a search "
+            "(observed)."
+        )
     return CatalogItem.parse(item, what, **({} if item.get("type") else {"type": kind}))
 
 

@@ -78,7 +78,9 @@ def checked_policy(domain: str, policy: Mapping[str, bool] | Iterable[str]) -> P
     """
     names = [policy] if isinstance(policy, str) else policy if isinstance(policy, Iterable) else [str(policy)]
     given = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, True)
-    if wrong := [str(name) for name, on in given.items() if name not in POLICIES or not isinstance(on, bool)]:
+    wrong = [str(name) for name in given if name not in POLICIES]
+    wrong += [f"{name}={on!r}" for name, on in given.items() if name in POLICIES and not isinstance(on, bool)]
+    if wrong:
         raise OACConfigurationError(
             f"Safe domain {domain} cannot have the policies {', '.join(sorted(wrong))}. Expected: a list of names, or "
             f"names with true or false, of {', '.join(POLICIES)}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import eq
@@ -227,12 +228,14 @@ class FreshData:
             raise OACConfigurationError(
                 f"There is no time zone {self.timezone!r}. Next step: set timezone to a name such as Europe/Berlin."
             ) from None
-        try:
-            newest = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-        except (TypeError, ValueError):
+        newest = value if isinstance(value, datetime) else None
+        with suppress(TypeError, ValueError):
+            newest = newest or datetime.fromisoformat(value)
+        if newest is None:
+            # Raised outside an except block, because that exception contains the value.
             raise OACConfigurationError(
                 f"{self.text()}: the first column is not a date. Next step: select one, such as MAX of a date."
-            ) from None
+            )
         newest = newest if newest.tzinfo else newest.replace(tzinfo=zone)
         fresh = api.now() - newest.timestamp() <= self.max_age
         return Sighting(newest if fresh else None, f"{self.text()}: the newest is {newest.isoformat()}.")

@@ -166,6 +166,10 @@ def test_arguments_that_fit_stay_and_digits_become_text() -> None:
 def test_a_moment_may_be_a_text() -> None:
     call = named("datasets.history", {"object_id": "J2Enlic", "since": "2026-01-01T00:00:00"})
     assert call.query["fromStartTime"].startswith("2026-01-01T00:00:00")
+    with pytest.raises(
+        OACConfigurationError, match=r"since must be a time such as .* or check what the template renders"
+    ):
+        named("datasets.history", {"object_id": "J2Enlic", "since": "yesterday"})
 
 
 def test_a_sequence_of_airflows_own_becomes_a_list() -> None:
@@ -204,7 +208,9 @@ def test_an_answer_is_read_by_its_kind(body: bytes, kind: str, wanted: Any) -> N
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7 \xff", b"<html>"])
 def test_an_answer_that_xcom_cannot_hold_is_an_error(body: bytes) -> None:
-    with pytest.raises(OACResponseError, match=r"neither JSON nor text. Next step: set destination"):
+    with pytest.raises(
+        OACResponseError, match=r"neither JSON nor text. If they are the expected file, set destination"
+    ):
         raw("GET", "/x").read(response(200, body, {"content-type": "application/pdf"}))
 
 

@@ -168,6 +168,11 @@ def test_a_policy_that_names_nothing_is_refused(policy: Any) -> None:
         safe_domains.checked_policy("d", policy)
 
 
+def test_a_policy_that_is_neither_on_nor_off_is_named_with_its_value() -> None:
+    with pytest.raises(OACConfigurationError, match="the policies img-src='false', nope\\. Expected"):
+        safe_domains.checked_policy("d", {"img-src": "false", "nope": True})
+
+
 def test_what_is_to_be_done_with_domains() -> None:
     # A tenth policy of a newer OAC is nobody's difference.
     there = {"Same.com": {**IMAGES, "worker-src": True}, "other.com": OFF, "gone.com": IMAGES, "stays.com": OFF}
