@@ -198,6 +198,25 @@ def test_a_second_base_that_declares_arguments_is_refused() -> None:
             pass
 
 
+def test_a_mixin_of_a_user_may_come_before_the_operator() -> None:
+    class Mixin:
+        pass
+
+    class Nightly(Mixin, OACDeleteSnapshotOperator):
+        pass
+
+    assert Nightly(task_id="delete", snapshot_id="s-1").snapshot_id == "s-1"
+
+
+def test_a_class_whose_own_constructor_takes_the_arguments_of_its_second_base_is_accepted() -> None:
+    class Both(OACReloadDatasetOperator, OACDeleteSnapshotOperator):
+        def __init__(self, *, snapshot_id: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.snapshot_id = snapshot_id
+
+    assert Both(task_id="both", dataset="/x", snapshot_id="s-1").snapshot_id == "s-1"
+
+
 @every_class
 def test_an_unknown_argument_is_refused(kind: Any) -> None:
     # Airflow's own check, which raises another class in 2.11.
