@@ -184,7 +184,7 @@ def test_safe_domains_go_when_asked_only(two: Connections, clean: Simulator) -> 
     clean.control.fault(DELETE_DOMAIN, "drop_after")
     assert domains(domains={"a.com": ["img-src"]}, remove_others=True)["deleted"] == ["b.com"]
     assert list(clean.control.content("dev")["safeDomains"]) == ["a.com"]
-    with pytest.raises(OACConfigurationError, match=r"a\.com are to be there and to be removed"):
+    with pytest.raises(OACConfigurationError, match=r"a\.com are both desired and to be deleted"):
         domains(domains={"a.com": []}, remove=["A.com"])
 
 
