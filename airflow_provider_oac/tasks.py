@@ -36,11 +36,14 @@ class Declared(type):
     """Makes the constructor of a class that declares its arguments, and checks them when an object is created."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> Any:
-        _refuse_arguments_of_others(name, bases)
-        # A user's subclass is an ordinary class: its annotations declare no arguments.
-        ours = namespace["__module__"].startswith(f"{__package__}.")
-        if ours and "__init__" not in namespace and (own := _declarations(namespace)):
-            _declare(bases[0], namespace, own)
+        if "__init__" not in namespace:
+            # Bases that declare no arguments, such as a user's mixins, may come first.
+            declaring = [base for base in bases if hasattr(base, "_declared")]
+            _refuse_arguments_of_others(name, declaring)
+            # A user's subclass is an ordinary class: its annotations declare no arguments.
+            ours = namespace["__module__"].startswith(f"{__package__}.")
+            if ours and (own := _declarations(namespace)):
+                _declare((declaring or bases)[0], namespace, own)
         return super().__new__(cls, name, bases, namespace, **kwargs)
 
     if not TYPE_CHECKING:  # Type checkers know the arguments from the attributes.
@@ -51,17 +54,17 @@ class Declared(type):
             return made
 
 
-def _refuse_arguments_of_others(name: str, bases: tuple[Any, ...]) -> None:
-    """Refuse a class with arguments that only another base than the first declares: its constructor ignores them.
+def _refuse_arguments_of_others(name: str, declaring: list[Any]) -> None:
+    """Refuse a class with arguments that only a later base declares: the first one's constructor ignores them.
 
+    :param declaring: the bases that declare arguments.
     :raises TypeError: naming the base.
     """
-    taken = {item.name for item in getattr(bases[0], "_declared", ())} if bases else set()
-    for base in bases[1:]:
-        if missing := {item.name for item in getattr(base, "_declared", ())} - taken:
+    for base in declaring[1:]:
+        if missing := {item.name for item in base._declared} - {item.name for item in declaring[0]._declared}:
             raise TypeError(
                 f"{name} cannot take {', '.join(sorted(missing))} from {base.__name__}: only the first base class may "
-                "declare arguments. Declare them in the class, or make one base derive from the other."
+                "declare arguments. Write an __init__ that sets them, or make one base derive from the other."
             )
 
 

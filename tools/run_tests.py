@@ -355,6 +355,9 @@ def run_aside(part: Part, pytest_arguments: list[str]) -> Outcome:
     said = io.StringIO()
     try:
         return run_part(part, pytest_arguments, said)
+    except Exception as problem:
+        # The other parts still run, and the summary names this one.
+        return Outcome(part.name, "FAILED", notes=[f"{type(problem).__name__}: {problem}"])
     finally:
         print(said.getvalue(), end="", flush=True)
 
@@ -373,11 +376,15 @@ def run_parts(parts: list[Part], pytest_arguments: list[str]) -> list[Outcome]:
 
     with ThreadPoolExecutor(max_workers=LANES) as lanes:
         running = [lanes.submit(lane)]
-        for part in busy:
-            outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
-        running += [lanes.submit(lane) for _ in range(LANES - 1)]
-        for one in running:
-            one.result()
+        try:
+            for part in busy:
+                outcomes[part.name] = run_part(part, pytest_arguments, sys.stdout)
+            running += [lanes.submit(lane) for _ in range(LANES - 1)]
+            for one in running:
+                one.result()
+        finally:
+            # After Ctrl-C, no lane begins another part.
+            deque(waiting, maxlen=0)
     return list(outcomes.values())
 
 

@@ -62,7 +62,7 @@ class OACUpdateACLOperator(ItemOperator):
         plan = lazy.acl_changes.difference(before, wanted)
         if self.mode == lazy.acl.DELETE_MATCHING:
             self._warn_of_absent(shown, entries, before)
-        self._log(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
+        self._log_plan(f"{'Would change' if self.dry_run_only else 'Changing'} {shown}", plan)
         if self.dry_run_only or not (plan or self.recursive):
             return self._result(item_id, plan, wanted, changed=False)
         try:
@@ -80,7 +80,7 @@ class OACUpdateACLOperator(ItemOperator):
             lazy.acl_changes.check_taken(entries, after)
             wanted = lazy.acl_changes.expected(before, entries, self.mode)
         done = lazy.acl_changes.difference(before, after)
-        self._log(f"Changed {shown}", done)
+        self._log_plan(f"Changed {shown}", done)
         if other := lazy.acl_changes.difference(wanted, after):
             self.log.warning("OAC's result differs from the requested one:\n%s", "\n".join(other))
         return self._result(item_id, done, after, changed=bool(done) or self.recursive)
@@ -116,7 +116,7 @@ class OACUpdateACLOperator(ItemOperator):
             found.append(lazy.acl_changes.access(given["account"], list(permissions), kind))
         return found
 
-    def _log(self, what: str, difference: Sequence[str]) -> None:
+    def _log_plan(self, what: str, difference: Sequence[str]) -> None:
         below, lines = " and all below" if self.recursive else "", "".join(f"\n  {line}" for line in difference)
         self.log.info("%s%s:%s", what, below, lines or " no entry of the item itself")
 

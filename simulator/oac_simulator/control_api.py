@@ -132,6 +132,7 @@ class Control:
         app = self._world.confidential_app()
         merged = _merge(app, app_changes, _APP_MEMBERS)
         known(merged["grants"], GRANTS, "grant")
+        self._world.settings.check(changes)
         known(changes.get("paused", []), self._world.instances, "instance")
         self._world.settings.apply(changes)
         self._world.apps.put(app["client_id"], merged)

@@ -126,8 +126,8 @@ class Settings:
     mcp_max_rows: int = 0
     mcp_charset: str = "latin1"
 
-    def apply(self, changes: Mapping[str, Any]) -> None:
-        """Change several settings, all or none.
+    def check(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return new values as the settings take them.
 
         :param changes: setting name to new value.
         :raises SettingsError: if a name is unknown or a value does not fit.
@@ -138,7 +138,11 @@ class Settings:
             if name not in known:
                 raise SettingsError(f"There is no setting {name!r}. Known: {', '.join(sorted(known))}.")
             checked[name] = _fit(name, value, known[name])
-        for name, value in checked.items():
+        return checked
+
+    def apply(self, changes: Mapping[str, Any]) -> None:
+        """Change several settings, all or none; for the parameter and errors see :meth:`check`."""
+        for name, value in self.check(changes).items():
             setattr(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:

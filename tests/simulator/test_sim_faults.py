@@ -208,6 +208,10 @@ def test_nonsense_is_refused(sim: Caller) -> None:
         sim.control.settings(listing="never")
     with pytest.raises(ControlFailed, match="takes a float"):
         sim.control.settings(work_seconds="long")
+    with pytest.raises(ControlFailed, match="'paused' takes a list, not a NoneType"):
+        sim.control.settings(paused=None)
+    with pytest.raises(ControlFailed, match="'paused' takes a list of texts"):
+        sim.control.settings(paused=[["dev"]])
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import ast
 import importlib
 import re
 import subprocess
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools import hatch_readme, release, setup_env
+from tools import hatch_readme, release, run_tests, setup_env
 from tools.size import lines_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +93,41 @@ def test_a_release_has_notes() -> None:
     assert "### Limits" in release.notes("0.1.0")
     with pytest.raises(LookupError, match=r"9\.9\.9"):
         release.notes("9.9.9")
+
+
+def test_a_run_that_is_interrupted_begins_no_further_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, interrupted = [], threading.Event()
+
+    class Lanes(ThreadPoolExecutor):
+        def shutdown(self, *arguments: Any, **options: Any) -> None:
+            interrupted.set()
+            super().shutdown(*arguments, **options)
+
+    def run_part(part: run_tests.Part, *_: object) -> run_tests.Outcome:
+        begun.append(part.name)
+        if not part.waits:
+            raise KeyboardInterrupt
+        # Ctrl-C ends the programs of all parts.
+        interrupted.wait()
+        return run_tests.Outcome(part.name, "FAILED")
+
+    monkeypatch.setattr(run_tests, "ThreadPoolExecutor", Lanes)
+    monkeypatch.setattr(run_tests, "set_up", lambda part: run_tests.Outcome(part.name, "passed"))
+    monkeypatch.setattr(run_tests, "run_part", run_part)
+    waiting = [run_tests.Part(name, "airflow-3.3", "", (), waits=True) for name in ("first", "second", "third")]
+    with pytest.raises(KeyboardInterrupt):
+        run_tests.run_parts([run_tests.Part("unit", "airflow-3.3", "", ()), *waiting], [])
+    assert set(begun) <= {"unit", "first"}
+
+
+def test_a_part_that_cannot_run_beside_others_is_in_the_summary(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_part(part: run_tests.Part, *_: object) -> run_tests.Outcome:
+        if part.name == "broken":
+            raise OSError("No space left on device")
+        return run_tests.Outcome(part.name, "passed")
+
+    monkeypatch.setattr(run_tests, "set_up", lambda part: run_tests.Outcome(part.name, "passed"))
+    monkeypatch.setattr(run_tests, "run_part", run_part)
+    parts = [run_tests.Part(name, "airflow-3.3", "", (), waits=True) for name in ("broken", "second")]
+    broken, second = run_tests.run_parts(parts, [])
+    assert (broken.verdict, broken.notes, second.verdict) == ("FAILED", ["OSError: No space left on device"], "passed")

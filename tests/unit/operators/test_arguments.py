@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from airflow.exceptions import AirflowException
 
-from airflow_provider_oac._compat import BaseOperator, ObjectStoragePath
+from airflow_provider_oac._compat import BaseOperator, BaseSensorOperator, ObjectStoragePath
 from airflow_provider_oac.arguments import arguments_of
 from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.notifications.oac import OACBackupNotifier, OACWorkNotifier
@@ -196,6 +196,36 @@ def test_a_second_base_that_declares_arguments_is_refused() -> None:
 
         class Both(OACReloadDatasetOperator, OACDeleteSnapshotOperator):
             pass
+
+
+def test_a_mixin_of_a_user_may_come_before_the_operator() -> None:
+    class Mixin:
+        pass
+
+    class Nightly(Mixin, OACDeleteSnapshotOperator):
+        pass
+
+    assert Nightly(task_id="delete", snapshot_id="s-1").snapshot_id == "s-1"
+
+
+def test_a_class_whose_own_constructor_takes_the_arguments_of_its_second_base_is_accepted() -> None:
+    class Both(OACReloadDatasetOperator, OACDeleteSnapshotOperator):
+        def __init__(self, *, snapshot_id: str, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.snapshot_id = snapshot_id
+
+    assert Both(task_id="both", dataset="/x", snapshot_id="s-1").snapshot_id == "s-1"
+
+
+@every_task
+def test_no_name_hides_one_of_airflow(kind: Any) -> None:
+    # Names that Airflow means to be overridden.
+    open_names = {"_abc_impl", "execute", "on_kill", "operator_extra_links", "poke", "pre_execute", "resume_execution",
+                  "template_ext", "template_fields", "ui_color"}  # fmt: skip
+    above: Any = BaseSensorOperator if issubclass(kind, BaseSensorOperator) else BaseOperator
+    ours = {name for base in kind.__mro__ if base.__module__.startswith("airflow_provider_oac.") for name in vars(base)}
+    hidden = {name for name in ours & set(dir(above)) if not name.startswith("__")} - open_names
+    assert hidden == set()
 
 
 @every_class
