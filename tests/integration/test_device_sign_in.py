@@ -118,7 +118,7 @@ def test_a_first_task_needs_no_renewal(drive: Drive, sign_in: SignIn, quick: Sim
     ("app", "changes", "said"),
     [
         ({"grants": ["jwt-bearer", "client_credentials"]}, {}, "Device Code and Refresh Token"),
-        ({"active": False}, {}, "choose Activate"),
+        ({"active": False}, {}, "Activate the application"),
         ({}, {"client_id": "nobody"}, "client id or client secret is wrong"),
         ({}, {"scope": "https://vanity.example.comurn:opc:resource:consumer::all"}, "the scope has the wrong host"),
     ],

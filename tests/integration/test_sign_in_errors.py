@@ -125,7 +125,7 @@ CASES = {
         settings={**BY_SECRET, "user": "oac.federated@example.com"},
     ),
     "inactive application": Case(
-        "invalid_client", "inactive", "application is not activated", "choose Activate", 401,
+        "invalid_client", "inactive", "application is not activated", "Activate the application", 401,
         app={"active": False},
     ),
     "grant JWT Assertion not ticked": Case(
