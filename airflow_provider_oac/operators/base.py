@@ -300,7 +300,8 @@ class OACWorkOperator(OACBaseOperator):
 
     def _continuing(self, started: Started) -> str:
         subject = self.trigger(started).subject
-        return f"Its work continues in OAC as {subject}, which cannot be canceled. The next try reattaches to it."
+        more = "reattaches to it" if self.durable else "starts new work, since durable is False"
+        return f"Its work continues in OAC as {subject}, which cannot be canceled. The next try {more}."
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None) -> Any:
         """Resume after the wait in the triggerer: read the state of the work once more, and complete it.

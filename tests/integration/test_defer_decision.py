@@ -84,13 +84,15 @@ def ended_by_a_signal(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         Task(lambda: operator).start()
 
 
-def test_a_kill_before_the_deferral_names_the_work_request(
-    clean: Simulator, monkeypatch: pytest.MonkeyPatch, said: Any
+@pytest.mark.parametrize(("durable", "then"), [(True, "reattaches to it"), (False, "starts new work")])
+def test_a_kill_before_the_deferral_names_the_work_request_and_what_the_next_try_does(
+    clean: Simulator, monkeypatch: pytest.MonkeyPatch, said: Any, durable: bool, then: str
 ) -> None:
     clean.control.settings(work_seconds=60)
-    ended_by_a_signal(backup_operator(deferrable=True), monkeypatch)
+    ended_by_a_signal(backup_operator(deferrable=True, durable=durable), monkeypatch)
     (work,) = clean.control.work_requests("dev")
-    assert f"Its work continues in OAC as work request {work['id']}" in said()
+    assert f"Its work continues in OAC as work request {work['id']}" in (lines := said())
+    assert f"The next try {then}" in lines
 
 
 def test_a_kill_before_the_deferral_names_the_job(clean: Simulator, monkeypatch: pytest.MonkeyPatch, said: Any) -> None:

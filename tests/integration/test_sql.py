@@ -276,7 +276,7 @@ def test_an_instance_without_mcp_is_named(clean: Simulator, run: Oac) -> None:
 
 @pytest.mark.parametrize(
     ("consumer", "told"),
-    [("hide", "has no tool execute_logical_sql, only"), ("refuse", "lacks the role")],
+    [("hide", "has no tool execute_logical_sql. It has: "), ("refuse", "lacks the role")],
 )
 def test_a_consumer_may_not_query(clean: Simulator, run: Oac, consumer: str, told: str) -> None:
     clean.control.add_user(CONSUMER, roles=["DVConsumer"])

@@ -218,4 +218,6 @@ class CatalogTarget(PollTarget[Sighting]):
     def timed_out(self, now: float) -> OACWaitTimeoutError:
         """Return the error at the deadline."""
         last = self._trouble or self._last
-        return OACWaitTimeoutError(f"{self.title} did not appear in time. Last poll: {last} {self._wanted.hint}")
+        return OACWaitTimeoutError(
+            f"{self.title} did not appear in time. Last poll: {str(last).rstrip('.')}. {self._wanted.hint}"
+        )

@@ -68,9 +68,9 @@ def check_target(expected_host: str, address: str) -> None:
         )
     if expected != actual:
         raise OACConfigurationError(
-            f"The Connection names {urlsplit(address).netloc}, but the task may restore only {expected_host!r} "
-            "(expected_host). Nothing was sent. Likely cause: the wrong Connection, or an edited one. Next step: check "
-            "which instance to restore; a restore cannot be undone."
+            f"The Connection names {urlsplit(address).netloc}, but expected_host is {expected_host!r}. Nothing was "
+            "sent. Likely cause: the wrong Connection, or an edited one. Next step: check which instance is meant; a "
+            "restore cannot be undone."
         )
 
 

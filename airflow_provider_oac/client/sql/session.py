@@ -61,9 +61,9 @@ class McpSession:
         tools = await self.tools(api)
         if name not in tools:
             raise OACError(
-                f"Could not {doing.text}: OAC's MCP server has no tool {name}, only {', '.join(sorted(tools))}. Likely "
-                "cause: the user lacks the role DV Content Author, or OAC renamed the tool. Next step: grant the role, "
-                "or check for a newer version of this provider."
+                f"Could not {doing.text}: OAC's MCP server has no tool {name}. It has: "
+                f"{', '.join(sorted(tools)) or 'none'}. Likely cause: the user lacks the role DV Content Author, or "
+                "OAC renamed the tool. Next step: grant the role, or check for a newer version of this provider."
             )
         result = await self.request(api, "tools/call", {"name": tools[name], "arguments": arguments}, doing)
         content = _content(result)

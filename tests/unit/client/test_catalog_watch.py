@@ -40,3 +40,10 @@ def test_nor_does_it_wait_for_the_search_index() -> None:
     assert passing(caught.value)
     # As long as OAC asks, though polls come more often otherwise.
     assert target.on_error(caught.value, io.time) == 60.0
+
+
+def test_the_error_at_the_deadline_is_made_of_whole_sentences() -> None:
+    target = CatalogTarget(BOARD, WaitPlan())
+    assert "Last poll: nothing. Check its type" in str(target.timed_out(0.0))
+    target.on_error(OACApiError("It is paused.", status=503, method="GET", path="/", retryable=True), 0.0)
+    assert "Last poll: It is paused. Check its type" in str(target.timed_out(0.0))

@@ -60,7 +60,7 @@ def test_the_target_is_the_one_that_is_meant(expected: str, address: str) -> Non
     ["dev.example.com", "prod.example.com:8443", "example.com", "prod.example.com.evil.example", "prod"],
 )
 def test_another_target_is_refused(expected: str) -> None:
-    with pytest.raises(OACConfigurationError, match=re.escape(f"may restore only {expected!r} (expected_host)")):
+    with pytest.raises(OACConfigurationError, match=re.escape(f"expected_host is {expected!r}")):
         check_target(expected, ADDRESS)
 
 

@@ -223,7 +223,7 @@ TO_RESTORE = {"snapshot_id": "1", "name": "x", "seal": "oac_seal"}
     ("changes", "run_type", "says"),
     [
         ({"expected_host": "http://[bad"}, "manual", "must be the host"),
-        ({"expected_host": "prod.example.com"}, "manual", "may restore only 'prod.example.com'"),
+        ({"expected_host": "prod.example.com"}, "manual", "expected_host is 'prod.example.com'"),
         ({}, "scheduled", "of the type 'scheduled'"),
         ({}, "asset_triggered", "of the type 'asset_triggered'"),
     ],
