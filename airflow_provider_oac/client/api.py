@@ -101,9 +101,13 @@ class Api:
                 f"Could not {call.what}: the response does not fit the REST API. {problem} Likely cause: a proxy or a "
                 "sign-in page answers in place of OAC. Next step: check the Connection's host."
             ) from None
-        if call.item:
-            self.on_read(call.item)
+        await self._was_read(call)
         return result
+
+    async def _was_read(self, call: Call[Any]) -> None:
+        """Report what a call has read. In Airflow this may load its plugins, which takes half a second."""
+        if item := call.item:
+            await self.to_thread(self.on_read, item)
 
     async def stream(self, call: Call[Any], use: Callable[[StreamedResponse], Awaitable[T]]) -> T:
         """Make a call once, and read its large, uncompressed response piece by piece.
@@ -126,8 +130,7 @@ class Api:
             async with self.io.open(replace(request, headers=headers)) as stream:
                 if 200 <= stream.status < 300:
                     result = await use(stream)
-                    if call.item:
-                        self.on_read(call.item)
+                    await self._was_read(call)
                     return result
                 response = await stream.read()
             if replayed or not refuses_token(response):

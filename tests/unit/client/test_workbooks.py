@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import unicodedata
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
+from airflow_provider_oac.auth.session import MemoryStore, Session
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.calls import Call, nothing
 from airflow_provider_oac.client.file_names import NAME_BYTES, plain_name
 from airflow_provider_oac.client.flows.export import Export, WantedFile, name_of, planned
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import workbooks
 from airflow_provider_oac.client.rest.workbooks import PRESENT, VISUALIZE, Canvas, chosen
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
-from tests.manual import response
+from tests.manual import ManualIO, response
+from tests.unit.client.worlds import OAC, SETTINGS, answering
 
 WORKBOOK = catalog_id("/shared/Sales/Board")
+
+
+T = TypeVar("T")
 
 
 def canvas(number: int, name: str | None = None, tab: str = VISUALIZE) -> Canvas:
@@ -227,3 +236,22 @@ def test_a_file_goes_through_json_and_back() -> None:
 )
 def test_the_name_stands_in_the_id(workbook_id: str, name: str) -> None:
     assert name_of(workbook_id) == name
+
+
+def test_a_download_is_reported_beside_the_event_loop() -> None:
+    """The report may load Airflow's plugins, which takes half a second."""
+    events: list[str] = []
+
+    class Threads(ManualIO):
+        async def to_thread(self, function: Callable[[], T]) -> T:
+            events.append("thread")
+            return function()
+
+    io = answering(lambda _age, _request: response(200, b"%PDF", {"content-type": "application/pdf"}), Threads)
+
+    async def whole() -> None:
+        api = Api(io, OAC, Session(SETTINGS, MemoryStore()), on_read=events.append)
+        await api.perform(Call("download an export", "GET", "/x", nothing, item="'admin'.'Board'"))
+
+    asyncio.run(whole())
+    assert events[-2:] == ["thread", "'admin'.'Board'"]
