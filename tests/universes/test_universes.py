@@ -20,7 +20,7 @@ from tests.universes.universe import Universe, quiet_logs
 #: Operators that change nothing, and one that has rules of its own for secrets that OAC does not show.
 NOT_HERE = {
     "OACAuditACLOperator", "OACCheckRolesOperator", "OACCompareCatalogsOperator", "OACFindSnapshotOperator",
-    "OACListCatalogOperator", "OACMailServerOperator", "OACReviewRestoreOperator", "OACSqlToStorageOperator",
+    "OACListCatalogOperator", "OACReviewRestoreOperator", "OACSqlToStorageOperator",
     "OACWorkbookBackupOperator",
 }  # fmt: skip
 
