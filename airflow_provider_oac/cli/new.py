@@ -20,7 +20,7 @@ QUESTIONS = {
     ),
     "export": (
         ("oac_conn_id", "Airflow Connection of OAC", "oac_default"),
-        ("workbook", "Path of the workbook", "/@Catalog/shared/Sales/Board"),
+        ("workbook", "Path of the workbook", "/@Catalog/shared/Sales/Pipeline"),
         ("destination", "Folder for the PDF (file:///, s3://, gs://, oci://)", "file:///tmp/oac-exports"),
         ("schedule", "When to run (cron)", "0 6 * * 1"),
     ),

@@ -184,7 +184,7 @@ def test_a_review_without_the_source_says_so(connections: Connections) -> None:
 
 def test_a_review_of_another_host_is_refused(connections: Connections) -> None:
     snapshot = registered(connections)
-    with pytest.raises(OACConfigurationError, match="only 'elsewhere'"):
+    with pytest.raises(OACConfigurationError, match="expected_host is 'elsewhere'"):
         review(connections, snapshot=snapshot, expected_host="elsewhere")
 
 
