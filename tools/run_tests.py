@@ -230,12 +230,13 @@ QUICK_PART = Part("quick", "airflow-3.3", "unit and contract tests on Airflow 3.
 
 #: All rows of the fault matrix. The parts above contain the most important rows.
 FAULTS = (
-    pytest("-n", str(os.cpu_count() or 1), "tests/faults"),
+    # Its processes mostly wait.
+    pytest("-n", str(3 * (os.cpu_count() or 1)), "tests/faults"),
     pytest("tests/airflow/test_faults.py"),
 )
 FAULT_PARTS = (
-    Part("faults", "airflow-3.3", "the fault matrix on Airflow 3.3", FAULTS),
-    Part("faults-2.11", "airflow-2.11", "the fault matrix on Airflow 2.11", FAULTS),
+    Part("faults", "airflow-3.3", "the fault matrix on Airflow 3.3", FAULTS, waits=True),
+    Part("faults-2.11", "airflow-2.11", "the fault matrix on Airflow 2.11", FAULTS, waits=True),
 )
 
 
