@@ -249,7 +249,7 @@ AIRFLOW_FAULTS = (
         "marked as failed while waiting, then cleared",
         None,
         by_line(FOUND, Outcome(retried=True, good=2)),
-        r"(goes on|continues) in OAC",
+        "continues in OAC",
         telling=((DEFERRED, NEW),),
     ),
 )
