@@ -208,7 +208,7 @@ class ExportingOperator(OACWorkOperator, ReportsMade):
         ids = ", ".join(str(one.work_request_id) for file in files for one in file.exports if one.work_request_id)
         with self._stopping(
             f"Its exports continue in OAC as work requests {ids}, which cannot be canceled. A retry reattaches to them "
-            "or starts them anew."
+            "or starts them again."
         ):
             results = self.hook.run(lazy.export.side_by_side(works, self.max_parallel))
         for file, result in zip(files, results, strict=True):

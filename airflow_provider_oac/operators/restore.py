@@ -20,13 +20,7 @@ from airflow_provider_oac.exceptions import (
     OACWorkRequestError,
 )
 from airflow_provider_oac.operators.base import OTHER_VERSION, no_retry
-from airflow_provider_oac.operators.snapshot_base import (
-    SnapshotArguments,
-    SnapshotOperator,
-    opening_passwords,
-    origin_facts,
-    refuse_run,
-)
+from airflow_provider_oac.operators.snapshot_base import SnapshotArguments, SnapshotOperator, origin_facts
 from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskState
 from airflow_provider_oac.triggers.oac import OACReadyTrigger, carried_by
 
@@ -170,7 +164,7 @@ class OACRestoreSnapshotOperator(SnapshotOperator):
             raise AirflowFailException(
                 f"This task has already restored snapshot {name} (work request {work.id} succeeded), under the same "
                 "approval. Nothing is sent again. Next step: to restore once more, start a new DAG run, or also clear "
-                "the approval, to give it anew (see docs/restore.md)."
+                "the approval, so it is given again (see docs/restore.md)."
             )
         if work.status in (lazy.work_requests.FAILED, lazy.work_requests.CANCELED):
             if repeated:
@@ -413,3 +407,36 @@ def _with_safety(facts: lazy.restore.RestoreFacts, safety: dict[str, Any]) -> la
     if facts.after_failure:
         return replace(facts, taking=None, safety_after_failure=safety)
     return replace(facts, taking=None, safety=safety)
+
+
+def refuse_run(context: Context, allowed: Sequence[str]) -> None:
+    """Refuse DAG runs of other types, such as those of a backfill or a schedule.
+
+    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context
+    distinguishes it from one that a person started: only an approval stops it there.
+
+    :param allowed: the types of DAG runs that may restore.
+    """
+    run_type = getattr(context["dag_run"], "run_type", None)
+    kind = str(getattr(run_type, "value", run_type))
+    if kind not in allowed:
+        raise AirflowFailException(
+            f"This DAG run is of the type {kind!r}, but only runs of the type {', '.join(allowed)} may restore. "
+            "Nothing was sent. Next step: start a run manually, or add the type to allowed_run_types."
+        )
+
+
+def opening_passwords(facts: lazy.restore.RestoreFacts) -> tuple[str, ...]:
+    """The password that opens the snapshot, in the forms to try in order.
+
+    :raises OACConfigurationError: naming the Connection that should hold it.
+    """
+    try:
+        return lazy.credentials.sealed_with(facts.seal)
+    # The class of Airflow's error for a missing Connection differs between versions.
+    except Exception as error:
+        raise OACConfigurationError(
+            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
+            f"cannot be read: {error} Nothing was restored. Next step: create that Connection again with its former "
+            "password, or set seal_conn_id to a Connection with that password."
+        ) from None

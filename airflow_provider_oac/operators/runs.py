@@ -113,7 +113,7 @@ class RunningOperator(OACWorkOperator):
             but = f"Work request {started.work_request_id} succeeded, but the" if own else "The"
             raise OACWorkRequestError(
                 f"{but} job history says that job {job.id} of {self._of(started)} ended {job.status}. Next step: read "
-                "the job in OAC; a retry starts it anew.",
+                "the job in OAC; a retry starts a new run.",
                 work_request_id=str(started.work_request_id),
                 status=job.status,
             )

@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import Annotated, Any, NamedTuple
 
 from airflow_provider_oac import lazy
-from airflow_provider_oac._compat import AirflowFailException, Context
 from airflow_provider_oac.arguments import AtLeast, Duration, seconds
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACKilledError, OACResponseError
+from airflow_provider_oac.exceptions import OACError, OACKilledError, OACResponseError
 from airflow_provider_oac.operators.base import OACWorkOperator
 from airflow_provider_oac.operators.task_state import Started, Succeeded, TaskKey, TaskState
 
@@ -158,36 +157,3 @@ def origin_facts(name: str) -> dict[str, str | None]:
         "source_instance": origin.instance if origin else None,
         "taken_at": origin.time.isoformat() if origin else None,
     }
-
-
-def refuse_run(context: Context, allowed: Sequence[str]) -> None:
-    """Refuse DAG runs of other types, such as those of a backfill or a schedule.
-
-    Airflow before 3.3 gives a run that another DAG triggered the type ``manual``, and nothing in the context
-    distinguishes it from one that a person started: only an approval stops it there.
-
-    :param allowed: the types of DAG runs that may restore.
-    """
-    run_type = getattr(context["dag_run"], "run_type", None)
-    kind = str(getattr(run_type, "value", run_type))
-    if kind not in allowed:
-        raise AirflowFailException(
-            f"This DAG run is of the type {kind!r}, but only runs of the type {', '.join(allowed)} may restore. "
-            "Nothing was sent. Next step: start a run manually, or add the type to allowed_run_types."
-        )
-
-
-def opening_passwords(facts: lazy.restore.RestoreFacts) -> tuple[str, ...]:
-    """The password that opens the snapshot, in the forms to try in order.
-
-    :raises OACConfigurationError: naming the Connection that should hold it.
-    """
-    try:
-        return lazy.credentials.sealed_with(facts.seal)
-    # The class of Airflow's error for a missing Connection differs between versions.
-    except Exception as error:
-        raise OACConfigurationError(
-            f"Snapshot {facts.name} was sealed with the password of the Airflow Connection {facts.seal!r}, which "
-            f"cannot be read: {error} Nothing was restored. Next step: create that Connection again with its former "
-            "password, or set seal_conn_id to a Connection with that password."
-        ) from None

@@ -329,7 +329,7 @@ class WorkRequestTarget(PollTarget[WorkRequest]):
         hint = " (often the bucket's name, or the policy that lets the instance use the bucket)" if storage else ""
         message = (
             f"{self.title} ({work.operation}) ended {work.status} at {_progress(work.percent)}: {errors}. Next step: "
-            f"correct the cause{hint}, then run the task again, which starts the work anew."
+            f"correct the cause{hint}, then run the task again, which starts new work."
         )
         return OACWorkRequestError(message, work_request_id=self._id, status=work.status)
 

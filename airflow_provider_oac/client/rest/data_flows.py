@@ -51,7 +51,7 @@ def check_override(body: Mapping[str, Any]) -> None:
     if kind is None:
         return
     if kind not in _MEMBERS:
-        raise OACConfigurationError(f"The override's type must be {', '.join(_MEMBERS)}, not {kind!r}.")
+        raise OACConfigurationError(f"The override's type must be one of {', '.join(_MEMBERS)}, not {kind!r}.")
     known = _MEMBERS[kind]
     if unknown := sorted(set(body) - known):
         raise OACConfigurationError(

@@ -108,7 +108,9 @@ def _check(server: MailServer) -> None:
         (server.security, "connectionSecurityType", SECURITY_TYPES),
     ):
         if where.get(what) not in known:
-            raise OACConfigurationError(f"{what} must be {', '.join(known)} (documented), not {where.get(what)!r}.")
+            raise OACConfigurationError(
+                f"{what} must be one of {', '.join(known)} (documented), not {where.get(what)!r}."
+            )
     password = server.auth.get("password")
     length = len(password) if isinstance(password, str) else 0
     if server.auth["authType"] == PASSWORD_AUTH and not 8 <= length <= 255:

@@ -150,7 +150,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (OACMailServerOperator, {"server": {**SERVER, "port": 0}}, "1 to 65535 .documented., not '0'"),
     (OACMailServerOperator, {"server": {"host": "h"}}, "needs port, sender, connectionSecurity"),
     (OACMailServerOperator, {"server": {**SERVER, "connectionSecurity": "TLS"}},
-     "connectionSecurityType must be NO_CONNECTION.*, not 'TLS'"),
+     "connectionSecurityType must be one of NO_CONNECTION.*, not 'TLS'"),
     (OACMailServerOperator, {"server": {**SERVER, "sender": "x@example.com"}}, "server's sender must be an obj"),
     (OACMailServerOperator, {"server": {**SERVER, "auth": {}}}, "server contains 'auth'"),
     (OACMailServerOperator, {"server": {**SERVER, "sender": {"password": "x"}}}, "server contains 'password'"),
