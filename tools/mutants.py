@@ -38,10 +38,10 @@ RULES = {
     "redaction": ("transport/redaction", ("transport/test_redaction",)),
     "retention": (
         "client/flows/retention",
-        tuple(f"client/test_{name}" for name in ("retention", "retention_properties", "prune", "registered_names")),
+        ("client/test_retention", "client/test_retention_properties", "client/test_prune"),
     ),
     "retry": ("transport/retry", ("transport/test_retry",)),
-    "snapshot_names": ("client/snapshot_names", ("client/test_snapshot_names", "client/test_registered_names")),
+    "snapshot_names": ("client/snapshot_names", ("client/test_snapshot_names",)),
     "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_loop", "client/test_submit_model")),
     "token": ("auth/token", ("auth/test_token",)),
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_provider_oac.client.flows.retention import SnapshotSeries
 from airflow_provider_oac.client.rest.snapshots import Snapshot, Storage
 from airflow_provider_oac.client.snapshot_names import SnapshotName
+from airflow_provider_oac.transport.io import Response
+from tests.manual import response
 
 NOW = datetime(2026, 11, 23, 20, 0, 0, tzinfo=UTC)
 FOLDER, BUCKET, RUN = "oac-snapshots", "backups", "feedbeef"
@@ -34,13 +37,15 @@ def snapshot(name: SnapshotName | str, **changes: Any) -> Snapshot:
 
 def item(shown: Snapshot) -> dict[str, Any]:
     """It as JSON."""
-    storage = {"type": "OCI_NATIVE", "auth": {"type": "OCI_RESOURCE_PRINCIPAL"}}
-    for member, value in (
-        ("bucket", shown.bucket), ("bucketOciRegion", shown.region), ("bucketOciNamespace", shown.namespace),
-    ):  # fmt: skip
-        if value is not None:
-            storage[member] = value
+    named = {"bucket": shown.bucket, "bucketOciRegion": shown.region, "bucketOciNamespace": shown.namespace}
+    storage = {member: value for member, value in named.items() if value is not None}
     return {
         "id": shown.id, "name": shown.name, "createdByUser": shown.created_by, "timeCreated": shown.created,
-        "bar": {"uri": shown.bar_uri}, "storage": storage,
+        "bar": {"uri": shown.bar_uri}, "storage": {"type": "OCI_NATIVE", **storage},
     }  # fmt: skip
+
+
+def listing(*shown: Snapshot | SnapshotName | str) -> Response:
+    """OAC's list of these snapshots."""
+    items = [item(one if isinstance(one, Snapshot) else snapshot(one)) for one in shown]
+    return response(200, json.dumps({"items": items}))

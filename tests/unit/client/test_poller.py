@@ -46,20 +46,6 @@ def api_error(status: int, *, retryable: bool = False, missing_role: bool = Fals
 BUSY = api_error(503, retryable=True)
 
 
-def test_pauses_start_at_a_second_and_grow_with_the_age_up_to_the_longest() -> None:
-    poll, age, pauses = target(longest_pause=30.0), 0.0, []
-    for _ in range(200):
-        pause = poll.on_result(work("IN_PROGRESS"), START + age)
-        assert pause is not None
-        pauses.append(pause)
-        age += pause
-    assert pauses[0] == 1.0
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == 30.0
-    # An hour of work is polled some hundred times, not thousands of times.
-    assert age > 3600.0
-
-
 @given(st.floats(1.0, 86400.0))
 def test_an_end_is_noticed_within_5_percent_of_the_age_or_the_longest_pause(seconds: float) -> None:
     late, _ = polled(seconds, WaitPlan(longest_pause=30.0).pause)
@@ -78,87 +64,66 @@ def test_a_pause_is_never_beyond_the_longest_nor_the_deadline_nor_nothing(
     age: float, longest: float, until_deadline: float
 ) -> None:
     now = START + age
-    deadline = now + until_deadline
-    pause = target(longest_pause=longest, deadline=deadline).on_result(work("ACCEPTED"), now)
+    pause = target(longest_pause=longest, deadline=now + until_deadline).on_result(work("ACCEPTED"), now)
     assert pause is not None
     assert 0 < pause <= max(longest, 0.05)
-    assert now + pause <= deadline
+    assert now + pause <= now + until_deadline
 
 
-@pytest.mark.parametrize("longest", [0.0, -1.0])
-def test_oac_is_never_asked_without_a_pause(longest: float) -> None:
-    assert target(longest_pause=longest).on_result(work("ACCEPTED"), START) == 0.05
-
-
-def test_a_longest_pause_below_a_second_holds_from_the_beginning() -> None:
-    assert target(longest_pause=0.2).on_result(work("ACCEPTED"), START) == 0.2
-
-
-def test_a_clock_behind_that_of_the_submitter_does_no_harm() -> None:
-    assert target().on_result(work("ACCEPTED"), START - 500.0) == 1.0
-
-
-@pytest.mark.parametrize("status", ["ACCEPTED", "IN_PROGRESS", "CANCELING", "in_progress"])
-def test_work_that_goes_on_is_looked_at_again(status: str) -> None:
-    assert target().on_result(work(status), START) == 1.0
-
-
-@pytest.mark.parametrize("status", ["SUCCEEDED", "succeeded"])
-def test_success_ends_the_wait_even_after_the_deadline(status: str) -> None:
-    assert target(deadline=START).on_result(work(status, 100.0), START + 5.0) is None
+@pytest.mark.parametrize(
+    ("status", "plan", "age", "pause"),
+    [
+        ("ACCEPTED", {"longest_pause": 0.0}, 0.0, 0.05),
+        ("ACCEPTED", {"longest_pause": -1.0}, 0.0, 0.05),
+        ("ACCEPTED", {"longest_pause": 0.2}, 0.0, 0.2),
+        # The clock is behind that of the submitter.
+        ("ACCEPTED", {}, -500.0, 1.0),
+        ("IN_PROGRESS", {"deadline": None}, 10_000_000.0, 30.0),
+        ("CANCELING", {}, 0.0, 1.0),
+        ("in_progress", {}, 0.0, 1.0),
+        # Success ends the wait even after the deadline.
+        ("SUCCEEDED", {"deadline": START}, 5.0, None),
+        ("succeeded", {"deadline": START}, 5.0, None),
+    ],
+)
+def test_the_pause_after_a_status(status: str, plan: dict[str, Any], age: float, pause: float | None) -> None:
+    assert target(**plan).on_result(work(status, None), START + age) == pause
 
 
 ERRORS = [{"code": "ObjectExists", "message": "It exists."}, {"message": "And so on."}]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "CANCELED"])
-@pytest.mark.parametrize(
-    ("members", "says"), [({"Errors": ERRORS}, "ObjectExists: It exists.; And so on."), ({}, "OAC gave no reason")]
-)
-def test_a_bad_end_is_an_error_with_oacs_own_words(status: str, members: dict[str, Any], says: str) -> None:
+@pytest.mark.parametrize(("errors", "says"), [(ERRORS, "ObjectExists: It exists.; And so"), ([], "OAC gave no reason")])
+def test_a_bad_end_is_an_error_with_oacs_own_words(status: str, errors: list[Any], says: str) -> None:
     with pytest.raises(OACWorkRequestError) as caught:
-        target(deadline=START).on_result(work(status, **members), START + 5.0)
+        target(deadline=START).on_result(work(status, Errors=errors), START + 5.0)
     assert (caught.value.status, caught.value.work_request_id) == (status, ID)
-    for part in (ID, "CREATE_SNAPSHOT", status, "40 %", says):
-        assert part in str(caught.value)
+    assert f"{ID} (CREATE_SNAPSHOT) ended {status} at 40 %: {says}" in str(caught.value)
 
 
-def test_an_unknown_status_is_borne_for_a_while() -> None:
-    poll = target(unknown_states=3)
-    for _ in range(3):
-        assert poll.on_result(work("SUSPENDED"), START) is not None
-    with pytest.raises(OACWorkRequestError, match=r"undocumented status 'SUSPENDED'.*4 polls in a row.*check in"):
+def test_ten_unknown_statuses_in_a_row_are_tolerated_with_one_line() -> None:
+    lines: list[str] = []
+    poll = WorkRequestTarget(ID, started_at=START, report=lines.append)
+    for status in [*["SUSPENDED"] * 10, "IN_PROGRESS", *["SUSPENDED"] * 10]:
+        assert poll.on_result(work(status), START) is not None
+    with pytest.raises(OACWorkRequestError, match=r"undocumented status 'SUSPENDED'.*11 polls in a row.*check in"):
         poll.on_result(work("SUSPENDED"), START)
-
-
-def test_a_known_status_in_between_makes_patience_new() -> None:
-    poll = target(unknown_states=1)
-    for _ in range(5):
-        assert poll.on_result(work("SUSPENDED"), START) is not None
-        assert poll.on_result(work("IN_PROGRESS"), START) is not None
-    assert poll.on_result(work("SUSPENDED"), START) is not None
-    assert poll.on_result(work("SUCCEEDED"), START) is None
+    assert [line.split(", ")[0].split(": ")[1] for line in lines] == ["SUSPENDED", "IN_PROGRESS", "SUSPENDED"]
 
 
 def test_unknown_work_right_after_the_start_is_not_visible_yet() -> None:
     poll = target(not_found_grace=60.0)
     assert poll.on_error(api_error(404), START) == 1.0
     assert poll.on_error(api_error(404), START + 60.0) == 3.0
-    with pytest.raises(
-        OACWorkRequestError, match=r"does not know work request lfc-cc:1-c9:2, so.*Likely.*Next step.*OAC said 404"
-    ):
+    with pytest.raises(OACWorkRequestError, match=rf"does not know work request {ID}, so.*Likely.*Next.*OAC said 404"):
         poll.on_error(api_error(404), START + 60.1)
 
 
-def test_a_node_of_a_cluster_that_learns_of_it_later_does_no_harm() -> None:
+def test_a_node_of_a_cluster_may_learn_of_work_later_but_work_that_vanished_is_an_error() -> None:
     poll = target(not_found_grace=60.0)
-    poll.on_result(work("ACCEPTED"), START + 1.0)
+    poll.on_result(work("IN_PROGRESS"), START + 1.0)
     assert poll.on_error(api_error(404), START + 2.0) == 1.0
-
-
-def test_work_that_vanished_is_an_error() -> None:
-    poll = target(not_found_grace=60.0)
-    poll.on_result(work("IN_PROGRESS"), START + 70.0)
     with pytest.raises(OACWorkRequestError, match=r"any more \(last state: IN_PROGRESS, .*\), so its") as caught:
         poll.on_error(api_error(404), START + 71.0)
     assert caught.value.status == "NOT_FOUND"
@@ -187,17 +152,17 @@ LASTING: list[OACError] = [
 def test_passing_trouble_is_survived_for_minutes_and_not_for_ever(error: OACError) -> None:
     poll = target(trouble_patience=1800.0)
     poll.on_result(work("IN_PROGRESS"), START)
-    for minutes in range(31):
-        assert poll.on_error(error, START + 60.0 * minutes) > 0
+    for age in (0.0, 1800.0):
+        assert poll.on_error(error, START + age) > 0
     with pytest.raises(OACError, match=r"Work request .* could not be read for 1801 s\. It may continue") as caught:
         poll.on_error(error, START + 1801.0)
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
 
 
-def test_a_look_that_succeeds_makes_patience_new() -> None:
+def test_a_poll_that_succeeds_renews_the_patience() -> None:
     poll = target(trouble_patience=100.0)
-    for minutes in range(0, 60, 2):
+    for minutes in range(0, 6, 2):
         poll.on_error(BUSY, START + 60.0 * minutes)
         poll.on_result(work("IN_PROGRESS"), START + 60.0 * minutes + 60.0)
     assert poll.on_error(BUSY, START + 7200.0) > 0
@@ -210,35 +175,26 @@ def test_what_will_not_pass_ends_the_wait_at_once(error: OACError) -> None:
     assert caught.value is error
 
 
-def test_the_deadline_ends_the_wait_and_says_that_the_work_goes_on() -> None:
+def test_the_deadline_ends_the_wait_and_says_that_the_work_continues() -> None:
     poll = target(deadline=START + 100.0)
     assert poll.on_result(work("IN_PROGRESS"), START + 99.0) == 1.0
-    with pytest.raises(OACWaitTimeoutError) as caught:
+    says = (
+        rf"{ID} .*after 100 s its state is IN_PROGRESS, 40 %\. It continues in OAC, which cannot cancel.*raise timeout"
+    )
+    with pytest.raises(OACWaitTimeoutError, match=says) as caught:
         poll.on_result(work("IN_PROGRESS"), START + 100.0)
-    for part in (
-        ID,
-        "after 100 s its state is IN_PROGRESS, 40 %",
-        "continues in OAC",
-        "cannot cancel it",
-        "raise timeout",
-    ):
-        assert part in str(caught.value)
     assert "last poll failed" not in str(caught.value)
     assert caught.value.work_request_id == ID
 
 
 def test_a_deadline_that_comes_during_trouble_names_the_trouble() -> None:
     never_seen = (
-        r"unknown, since no poll succeeded.* correct the cause of the last failure.* The last poll failed: OAC said 503"
+        r"unknown, since no poll succeeded.* correct the cause of the last failure.*last poll failed: OAC said 503"
     )
     with pytest.raises(OACWaitTimeoutError, match=never_seen) as caught:
         target(deadline=START + 5.0).on_error(BUSY, START + 5.0)
     assert caught.value.__cause__ is BUSY
     seen = target(deadline=START + 5.0)
     seen.on_result(work("IN_PROGRESS", 10), START)
-    with pytest.raises(OACWaitTimeoutError, match=r"did not end in time.*IN_PROGRESS, 10 %.*OAC said 503"):
+    with pytest.raises(OACWaitTimeoutError, match=r"IN_PROGRESS, 10 %.* raise timeout.*OAC said 503"):
         seen.on_error(BUSY, START + 5.0)
-
-
-def test_without_a_deadline_the_wait_goes_on() -> None:
-    assert target(deadline=None).on_result(work("IN_PROGRESS", None), START + 10_000_000.0) == 30.0

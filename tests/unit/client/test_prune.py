@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,43 +9,34 @@ import pytest
 
 from airflow_provider_oac.client.flows.retention import PrunePlan, Retention, newest, prune
 from airflow_provider_oac.client.rest.snapshots import Snapshot
+from airflow_provider_oac.client.snapshot_names import RegisteredName
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.transport.io import Request
-from tests.manual import Answer, ManualIO, response
-from tests.unit.client.snapshot_lists import NOW, OWN, item, named, snapshot
+from tests.manual import ManualIO, response
+from tests.unit.client.snapshot_lists import NOW, OWN, listing, named, snapshot
 from tests.unit.client.worlds import START, answering, asked, run
 
 AGE = NOW.timestamp() - START
+THREE = [snapshot(named(age), id=f"s{age}") for age in (1, 3, 2)]
 
 
 def pruned(
-    *listed: Snapshot, keep: int = 1, max_delete: int = 10, gone: int = 200, **details: Any
+    *listed: Snapshot, keep: int = 1, max_delete: int = 10, **details: Any
 ) -> tuple[ManualIO, list[str], PrunePlan]:
-    """Prune in a world that lists these snapshots and answers deletions with the status `gone`."""
-
-    def oac(_age: float, request: Request) -> Answer:
-        if request.method == "GET":
-            return response(200, json.dumps({"items": [item(one) for one in listed]}))
-        return response(gone)
-
-    io, lines = answering(oac), []  # type: tuple[ManualIO, list[str]]
+    io = answering(lambda _age, request: listing(*listed) if request.method == "GET" else response())
+    lines: list[str] = []
     io.time += AGE
     plan = run(io, prune(OWN, Retention(keep_last=keep), max_delete=max_delete, **details), lines.append)
     return io, lines, plan
 
 
-def deleted(io: ManualIO) -> list[tuple[str, Any]]:
+def deleted(io: ManualIO) -> list[str]:
     """The ids of the deleted snapshots, each with what was sent about its file."""
-    return [
-        (request.url.partition("/snapshots/")[2].partition("?")[0], request.url.partition("?")[2] or request.body)
-        for request in asked(io, "DELETE")
-    ]
+    return [request.url.partition("/snapshots/")[2] for request in asked(io, "DELETE")]
 
 
 def test_the_oldest_go_first_with_their_files_and_each_has_a_line() -> None:
-    three = [snapshot(named(age), id=f"s{age}") for age in (1, 3, 2)]
-    io, lines, plan = pruned(*three)
-    assert [name for name, _ in deleted(io)] == ["s3", "s2"]
+    io, lines, plan = pruned(*THREE)
+    assert deleted(io) == ["s3?deleteStorage=true", "s2?deleteStorage=true"]
     assert lines == [
         f"Keeping {named(1)}: the newest.",
         f"Deleted {named(3)} with its file.",
@@ -56,29 +46,28 @@ def test_the_oldest_go_first_with_their_files_and_each_has_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("details", "shared", "text"),
+    ("delete_storage", "shared", "text"),
     [
-        ({}, True, "but not its file, which another snapshot uses"),
-        ({"delete_storage": False}, False, "but not its file"),
-        ({"delete_storage": False}, True, "but not its file, which another snapshot uses"),
+        (True, True, "but not its file, which another snapshot uses"),
+        (False, False, "but not its file"),
+        (False, True, "but not its file, which another snapshot uses"),
     ],
 )
 def test_a_file_stays_if_another_snapshot_uses_it_or_files_are_to_stay(
-    details: dict[str, Any], shared: bool, text: str
+    delete_storage: bool, shared: bool, text: str
 ) -> None:
-    old = snapshot(named(2), id="old")
-    other = snapshot("by hand", bar_uri=old.bar_uri if shared else "file:///x/y.bar")
-    with_file, _, _ = pruned(snapshot(named(1)), old)
-    io, lines, _ = pruned(snapshot(named(1)), old, other, **details)
-    assert lines[-1] == f"Deleted {named(2)} {text}."
-    assert deleted(io) != deleted(with_file)
+    others = [snapshot("by hand", bar_uri=THREE[1].bar_uri)] if shared else []
+    io, lines, _ = pruned(*THREE[:2], *others, delete_storage=delete_storage)
+    assert (deleted(io), lines[-1]) == (["s3?deleteStorage=false"], f"Deleted {named(3)} {text}.")
 
 
-def test_a_dry_run_deletes_nothing_and_tells_what_would_go_and_what_would_fail() -> None:
-    io, lines, plan = pruned(*(snapshot(named(age)) for age in (1, 2, 3)), max_delete=1, dry_run=True)
+@pytest.mark.parametrize("max_delete", [1, 2])
+def test_a_dry_run_deletes_nothing_and_reports_what_would_go_and_what_would_fail(max_delete: int) -> None:
+    io, lines, plan = pruned(*THREE, max_delete=max_delete, dry_run=True)
     assert (deleted(io), len(plan.deletions)) == ([], 2)
-    assert lines[1] == f"Would delete {named(3)} with its file."
-    assert lines[-1].startswith("Without dry_run this fails: Pruning 'nightly' of 'prod' would delete 2 of 3")
+    assert lines[1:3] == [f"Would delete {named(age)} with its file." for age in (3, 2)]
+    fails = ["Without dry_run this fails: Pruning 'nightly' of 'prod' would delete 2 of 3"]
+    assert [line[:75] for line in lines[3:]] == ([line[:75] for line in fails] if max_delete == 1 else [])
 
 
 def test_more_deletions_than_allowed_delete_none_and_as_many_delete_all() -> None:
@@ -89,35 +78,27 @@ def test_more_deletions_than_allowed_delete_none_and_as_many_delete_all() -> Non
     assert len(deleted(pruned(*some, max_delete=7)[0])) == 7
 
 
-def test_a_snapshot_that_is_gone_already_is_no_error() -> None:
-    io, lines, _ = pruned(snapshot(named(1)), snapshot(named(2)), gone=404)
-    assert len(deleted(io)) == 1
-    assert lines[-1].startswith("Deleted")
-
-
-def test_protected_snapshots_stay_by_name_or_id_and_a_misspelled_one_is_reported() -> None:
-    by_id, by_name = snapshot(named(2), id="kept"), snapshot(named(3))
-    io, lines, _ = pruned(snapshot(named(1)), by_id, by_name, protected=["kept", by_name.name, "misspelled"])
+def test_protected_snapshots_stay_and_a_misspelled_one_is_reported() -> None:
+    io, lines, _ = pruned(*THREE, protected=["s3", THREE[2].name, "misspelled"])
     assert deleted(io) == []
-    assert [line for line in lines if "Check the spelling" in line] == [lines[0]]
-    assert "'misspelled'" in lines[0]
-
-
-def test_a_snapshot_named_after_this_very_second_counts() -> None:
-    io, lines, _ = pruned(snapshot(named()), snapshot(named(1)))
-    assert len(deleted(io)) == 1
-    assert lines[0] == f"Keeping {named()}: the newest."
-
-
-def found(*listed: Snapshot) -> str | None:
-    pair = newest(listed, "nightly", "prod", registered=False, now=NOW)
-    return pair[0].name if pair else None
+    assert ["'misspelled'" in line and "Check the spelling" in line for line in lines] == [True, False, False, False]
 
 
 def test_the_newest_is_of_the_series_and_not_later_than_now() -> None:
-    others = [
-        snapshot(named(timedelta(seconds=-1))), snapshot(named(label="other")), snapshot(named(instance="dev")),
-        snapshot("by hand"),
-    ]  # fmt: skip
-    assert found(*others) is None
-    assert found(*others, snapshot(named(2)), snapshot(named()), snapshot(named(1))) == str(named())
+    later, second = named(timedelta(seconds=-1)), named(timedelta(seconds=1))
+    others = [later, named(label="other"), named(instance="dev"), "by hand"]
+    listed = [snapshot(name) for name in (*others, second, named(), named(1))]
+
+    def found(count: int) -> tuple[Snapshot, Any] | None:
+        return newest(listed[:count], "nightly", "prod", registered=False, now=NOW)
+
+    assert [found(count) for count in (4, 5, 7)] == [None, (listed[4], second), (listed[5], named())]
+
+
+def test_the_newest_registered_is_the_one_whose_file_was_made_last() -> None:
+    stems = [(1, named(2)), (0, named(3)), (0, named(2)), (0, named(-1)), (0, named(instance="dev")), (0, "foreign")]
+    registered = [RegisteredName(named(age).time, str(stem)) for age, stem in stems]
+    listed = [snapshot(named(1)), *(snapshot(str(name), bar_uri="file:///x.bar") for name in registered)]
+    assert newest(listed, "nightly", "prod", registered=True, now=NOW) == (listed[3], named(2))
+    assert newest(listed, "nightly", "prod", registered=False, now=NOW) == (listed[0], named(1))
+    assert newest(listed, "weekly", "prod", registered=True, now=NOW) is None

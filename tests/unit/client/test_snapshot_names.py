@@ -1,8 +1,10 @@
-"""Names that carry what OAC does not keep, and marks that tell one logical task from another."""
+"""Names that carry what OAC does not keep, and marks that tell one logical task from another.
+
+A registered snapshot's name is never that of a created one, nor the other way round: pruning goes by names.
+"""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -10,33 +12,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_oac.client.snapshot_names import (
+    RegisteredName,
     SnapshotName,
     checked_folder,
     checked_part,
     instance_prefix,
+    origin_of,
     parse,
+    parse_registered,
+    registered_name,
     run_mark,
     task_mark,
 )
 from airflow_provider_oac.exceptions import OACConfigurationError
 
 MARK = "3f9a5c1d77e0b2a4c6d8"
-GOOD = f"nightly--analytics-prod--20261123T203637Z--oac_seal_2026--{MARK}"
+TIME = "20261123T203637Z"
+GOOD = f"nightly--analytics-prod--{TIME}--oac_seal_2026--{MARK}"
 
 words = st.text("abcXYZ019._", min_size=1, max_size=8)
 parts = st.lists(words, min_size=1, max_size=4).map("-".join).filter(lambda part: not part.startswith("."))
+parts |= st.sampled_from(["registered", TIME, "a" * 80])
 times = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.replace(microsecond=0))
 marks = st.text("0123456789abcdef", min_size=20, max_size=20)
 names = st.builds(SnapshotName, parts, parts, times, parts, marks)
+moments = st.integers(min_value=0, max_value=4_000_000_000)
 
 
 @given(names)
-def test_a_name_is_read_as_it_was_written(name: SnapshotName) -> None:
+def test_a_name_is_read_as_it_was_written_and_each_of_its_parts_is_accepted(name: SnapshotName) -> None:
     assert parse(str(name)) == name
-
-
-@given(names)
-def test_every_part_that_is_accepted_can_be_part_of_a_name(name: SnapshotName) -> None:
+    assert parse_registered(str(name)) is None
     for part in (name.label, name.instance, name.seal):
         assert checked_part(part, "part") == part
 
@@ -71,45 +77,20 @@ def test_a_name_is_in_utc_whatever_the_clock_of_the_worker() -> None:
     there = datetime(2026, 11, 23, 22, 36, 37, tzinfo=timezone(timedelta(hours=2)))
     name = SnapshotName("nightly", "analytics-prod", there, "oac_seal_2026", MARK)
     assert str(name) == GOOD
-
-
-def test_the_parts_of_a_name() -> None:
-    name = parse(GOOD)
-    assert name is not None
-    assert (name.label, name.instance, name.seal, name.mark) == ("nightly", "analytics-prod", "oac_seal_2026", MARK)
-    assert name.time == datetime(2026, 11, 23, 20, 36, 37, tzinfo=UTC)
+    assert parse(GOOD) == name
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        "",
-        "my_snapshot",
-        "nightly--prod",
-        GOOD.upper(),
-        GOOD + " ",
-        GOOD + "\n",
-        " " + GOOD,
-        GOOD + ".bar",
-        GOOD + "0",
-        GOOD[:-1],
-        GOOD[:-1] + "G",
-        GOOD.replace("nightly--", "nightly---"),
-        GOOD.replace("nightly--", "-nightly--"),
-        GOOD.replace("nightly--", "--"),
-        GOOD.replace("nightly--", "night ly--"),
-        GOOD.replace("nightly--", "a/b--"),
-        GOOD.replace("nightly--", "nightly--weekly--"),
-        GOOD.replace("20261123T203637Z", "20261123T203637"),
-        GOOD.replace("20261123T203637Z", "20261123T203637+0200"),
-        GOOD.replace("20261123T203637Z", "20261323T203637Z"),
-        GOOD.replace("20261123T203637Z", "20260229T203637Z"),
-        GOOD.replace("20261123T203637Z", "20261123T243637Z"),
-        GOOD.replace("20261123T203637Z", "00001123T203637Z"),
-        GOOD.replace("20261123", "٢٠٢٦١١٢٣"),
-        GOOD.replace("nightly", "nïghtly"),
+        "", "my_snapshot", "nightly--prod", GOOD.upper(), f"{GOOD} ", f"{GOOD}\n", f" {GOOD}", f"{GOOD}.bar",
+        f"{GOOD}0", GOOD[:-1], f"{GOOD[:-1]}G",
+        *(f"{label}--{GOOD.partition('--')[2]}" for label in ("nightly-", "-nightly", "", "night ly", "a/b", "a--b")),
+        GOOD.replace("nightly", "nïghtly"), GOOD.replace("20261123", "٢٠٢٦١١٢٣"), GOOD.replace(TIME, TIME[:-1]),
+        *(GOOD.replace(TIME, f"{day}T203637Z") for day in ("20261323", "20260229", "00001123")),
+        GOOD.replace("203637Z", "243637Z"), GOOD.replace("203637Z", "203637+0200"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_exactly_our_form_is_no_name_of_ours(name: str) -> None:
     assert parse(name) is None
 
@@ -118,9 +99,7 @@ def test_what_is_not_exactly_our_form_is_no_name_of_ours(name: str) -> None:
     "part", ["", "-", "a-", "-a", "a--b", "a b", "a/b", "..\n", "ä", ".", "..", ".a", "a" * 81, "a:b", "{{ ds }}"]
 )
 def test_a_part_that_would_make_a_name_ambiguous_is_refused(part: str) -> None:
-    with pytest.raises(
-        OACConfigurationError, match=r"^The label is .*part of the snapshot's name.*single hyphens inside"
-    ):
+    with pytest.raises(OACConfigurationError, match=r"^The label is .*part of the snapshot's name.*single hyphens in"):
         checked_part(part, "The label")
 
 
@@ -141,35 +120,20 @@ def test_a_folder_that_leaves_its_place_is_refused(folder: str) -> None:
         checked_folder(folder)
 
 
-@given(names, st.sampled_from(["", "a", "a/b"]))
-def test_the_file_lies_in_the_folder_of_its_instance_under_the_whole_name(name: SnapshotName, folder: str) -> None:
-    uri = name.uri(folder)
-    assert uri.startswith(instance_prefix(folder, name.instance))
-    assert uri.split("/")[-2:] == [name.instance, f"{name}.bar"]
-
-
-def test_instances_have_folders_of_their_own() -> None:
-    assert instance_prefix("backups", "dev") == "file:///backups/dev/"
-    assert instance_prefix("", "dev") == "file:///dev/"
+@given(names)
+def test_the_file_lies_in_the_folder_of_its_instance_under_the_whole_name(name: SnapshotName) -> None:
+    for folder, prefix in (("", f"file:///{name.instance}/"), ("a/b", f"file:///a/b/{name.instance}/")):
+        assert (instance_prefix(folder, name.instance), name.uri(folder)) == (prefix, f"{prefix}{name}.bar")
 
 
 TASK = {"dag_id": "backup", "run_id": "manual__2026", "task_id": "snapshot", "map_index": -1, "max_tries": 2}
+CHANGES = [{"dag_id": "other"}, {"run_id": "manual__2027"}, {"task_id": "other"}, {"map_index": 0}, {"max_tries": 5}]
 
 
-def test_the_mark_is_the_same_on_every_try_and_fits_into_a_name() -> None:
-    mark = task_mark(**TASK)
-    assert mark == task_mark(**TASK)
-    assert re.fullmatch("[0-9a-f]{20}", mark)
+def test_the_mark_is_the_same_on_every_try_and_another_for_another_task_and_after_a_clear() -> None:
     # Written down: a new version that computed another mark would take every running backup a second time.
-    assert mark == "92fe6f694e2a7f2f7b72"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"dag_id": "other"}, {"run_id": "manual__2027"}, {"task_id": "other"}, {"map_index": 0}, {"max_tries": 5}],
-)
-def test_another_task_and_a_clear_have_another_mark(change: dict[str, object]) -> None:
-    assert task_mark(**{**TASK, **change}) != task_mark(**TASK)
+    assert task_mark(**TASK) == "92fe6f694e2a7f2f7b72"
+    assert len({task_mark(**{**TASK, **change}) for change in [{}, *CHANGES]}) == 6
 
 
 @given(st.text(max_size=5), st.text(max_size=5), st.text(max_size=5), st.integers(-1, 9), st.integers(0, 9))
@@ -182,3 +146,58 @@ def test_all_tasks_of_a_run_share_the_first_part_of_the_mark(
 def test_runs_differ_in_the_first_part_of_the_mark() -> None:
     assert run_mark("backup", "monday") != run_mark("backup", "tuesday")
     assert run_mark("ab", "c") != run_mark("a", "bc")
+
+
+# ------------------------------------------------------------------------------------------------ registered names
+
+
+@given(st.text(min_size=1, max_size=60).filter(lambda text: "/" not in text), moments)
+def test_a_registered_name_is_read_as_it_was_written_and_never_as_a_created_one(stem: str, now: int) -> None:
+    name = registered_name(f"file:///a/folder/{stem}.bar", now)
+    assert parse(str(name)) is None
+    assert parse_registered(str(name)) == name
+    assert name.time == datetime.fromtimestamp(now, UTC)
+
+
+@given(names, moments)
+def test_a_registered_name_says_what_its_file_is_and_registered_once_more_what_is_safe(
+    name: SnapshotName, now: int
+) -> None:
+    registered = registered_name(name.uri("folder"), now)
+    assert registered.origin == origin_of(str(registered)) == origin_of(str(name)) == name
+    twice = registered_name(f"file:///{registered}.bar", now)
+    for one in (registered, twice):
+        assert (parse(str(one)), parse_registered(str(one))) == (None, one)
+
+
+@given(st.text(max_size=80))
+def test_no_text_is_both_names(text: str) -> None:
+    assert parse(text) is None or parse_registered(text) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "stem"),
+    [
+        (GOOD, GOOD),
+        ("weekly backup", "weekly-backup"),
+        ("a--b", "a-b"),
+        ("--", "snapshot"),
+        ("Ä", "snapshot"),
+        (".hidden", ".hidden"),
+        ("x" * 200, "x" * 80),
+        (f"{GOOD}0", f"{GOOD.replace('--', '-')}0"),
+    ],
+)
+def test_a_foreign_file_gets_a_name_that_is_fit(file: str, stem: str) -> None:
+    assert registered_name(f"file:///folder/{file}.bar", 0.0) == RegisteredName(datetime.fromtimestamp(0, UTC), stem)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "registered", f"registered--{GOOD}", "registered--20261323T203637Z--x", f"registered--{TIME}--",
+        f"registered--{TIME}--a--b", f"Registered--{TIME}--a",
+    ],
+)  # fmt: skip
+def test_what_only_looks_like_a_registered_name(name: str) -> None:
+    assert parse_registered(name) is None

@@ -23,13 +23,14 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACAuthError,
     OACError,
-    OACTransportError,
+    OACKilledError,
     OACUncertainError,
 )
 from tests.manual import Answer, ManualIO, in_turn, response, unreachable
 from tests.unit.client.worlds import answering, asked, run
 
-LOST, REFUSED, ACCEPTED = unreachable(sent=True), response(400, "{}"), response(202)
+LOST, REFUSED, ACCEPTED = unreachable(sent=True), response(400), response(202)
+DELETE = Call("delete the work", "DELETE", "/works/7", nothing)
 WAIT, LONG_WAIT = (response(429, "", {"retry-after": str(TRACES_HOLD + more)}) for more in (-1, 1))
 
 
@@ -76,8 +77,8 @@ class Unseen(Work):
 
 
 def submitted(work: Work, *answers: Answer) -> tuple[str, ManualIO, list[str]]:
-    next_answer = in_turn(*answers)
-    io, lines = answering(lambda _age, _request: next_answer(_request)), []  # type: tuple[ManualIO, list[str]]
+    next_answer, lines = in_turn(*answers), []  # type: tuple[Any, list[str]]
+    io = answering(lambda _age, request: next_answer(request))
     task = Attempts(lambda _clue: work.log.append("remember"), lambda: work.log.append("take back"))
     return run(io, submit_once(work, task), lines.append), io, lines
 
@@ -94,11 +95,12 @@ def test_a_lost_response_is_searched_for_and_the_request_sent_again_with_lines_t
     result, io, lines = submitted(work, LOST, ACCEPTED)
     assert (result, len(asked(io, "POST"))) == ("accepted", 2)
     # At 0, 2 and 3 seconds.
-    assert work.log.count("trace after a loss") == 3
-    assert io.slept == [2.0, 1.0]
-    assert len(lines) == 2
-    assert all("start the work, named work 7" in line for line in lines)
+    assert (work.log.count("trace after a loss"), io.slept) == (3, [2.0, 1.0])
     assert "take back" not in work.log
+    maybe, none = lines
+    assert "may or may not have accepted the request to start the work, named work 7" in maybe
+    assert "shows no result after 3 s, so the request counts as not accepted" in none
+    assert "it is a duplicate: start the work, named work 7." in none
 
 
 def test_traces_of_a_lost_request_are_the_result_without_a_line_that_they_are_missing() -> None:
@@ -106,22 +108,31 @@ def test_traces_of_a_lost_request_are_the_result_without_a_line_that_they_are_mi
     assert (result, len(asked(io, "POST")), len(lines)) == ("found", 1, 1)
 
 
-def test_three_lost_requests_are_the_most_and_the_error_counts_them() -> None:
-    with pytest.raises(OACUncertainError, match="3 "):
-        submitted(Work(confirmation_timeout=0.0), LOST, LOST, LOST)
+@pytest.mark.parametrize(
+    ("work", "sends"), [(Work(confirmation_timeout=0.0), 3), (Unseen(), 1)], ids=["shown in a list", "shown nowhere"]
+)
+def test_work_that_oac_shows_nowhere_is_sent_once_and_other_work_three_times(work: Work, sends: int) -> None:
+    says = f"Could not start the work: {sends} requests had .*run the task again; it searches.*: no answer came"
+    with pytest.raises(OACUncertainError, match=says) as problem:
+        submitted(work, *[LOST] * sends)
+    assert problem.value.__cause__ is LOST
 
 
-def test_work_that_oac_shows_nowhere_is_sent_once() -> None:
-    with pytest.raises(OACUncertainError, match="1 "):
-        submitted(Unseen(), LOST)
-
-
-def test_a_search_that_fails_ends_in_an_error_that_names_both_failures() -> None:
-    broken = OACTransportError("the list cannot be read", sent=False)
-    with pytest.raises(OACUncertainError) as problem:
+@pytest.mark.parametrize(
+    ("broken", "kind", "says"),
+    [
+        (
+            OACError("no list"),
+            OACUncertainError,
+            "could not be read.*First failure: no answer.*Second failure: no list",
+        ),
+        (OACUncertainError("two lists"), OACUncertainError, "^two lists$"),
+        (OACKilledError("told to stop"), OACKilledError, "^told to stop$"),
+    ],
+)
+def test_a_search_that_fails_ends_in_an_error(broken: OACError, kind: type[OACError], says: str) -> None:
+    with pytest.raises(kind, match=says):
         submitted(Work(shows=[broken]), LOST)
-    assert "the list cannot be read" in str(problem.value)
-    assert "no answer came" in str(problem.value)
 
 
 def test_a_lasting_500_to_a_token_without_a_user_is_not_searched_for() -> None:
@@ -148,28 +159,26 @@ def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_aske
     assert work.log == ["trace"]
 
 
-def test_a_pause_shorter_than_traces_hold_needs_no_new_search_and_a_longer_one_does() -> None:
+@pytest.mark.parametrize(
+    ("wait", "again"), [(WAIT, []), (LONG_WAIT, ["take back", "trace", "call", "remember"])], ids=["shorter", "longer"]
+)
+def test_only_a_pause_longer_than_traces_hold_needs_a_new_search(wait: Answer, again: list[str]) -> None:
     work = Work()
-    assert submitted(work, WAIT, ACCEPTED)[0] == "accepted"
-    assert "trace" not in work.log
-    assert submitted(work := Work(), LONG_WAIT, ACCEPTED)[0] == "accepted"
-    assert work.log == ["prepare", "call", "remember", "take back", "trace", "call", "remember"]
+    assert submitted(work, wait, ACCEPTED)[0] == "accepted"
+    assert work.log == ["prepare", "call", "remember", *again]
 
 
 @pytest.mark.parametrize(("status", "existed"), [(200, True), (404, False)])
 def test_what_is_gone_already_is_no_error(status: int, existed: bool) -> None:
-    delete = Call("delete the work", "DELETE", "/works/7", nothing)
-    io = answering(lambda _age, _request: response(status))
-    assert run(io, unless_gone(delete)) is existed
+    io = answering(response(status))
+    assert run(io, unless_gone(DELETE)) is existed
     assert len(asked(io, "DELETE")) == 1
 
 
 @pytest.mark.parametrize("status", [400, 403, 405, 500])
 def test_any_other_failure_of_a_deletion_is_raised(status: int) -> None:
-    delete = Call("delete the work", "DELETE", "/works/7", nothing)
-    io = answering(lambda _age, _request: response(status, "{}"))
     with pytest.raises(OACApiError):
-        run(io, unless_gone(delete))
+        run(answering(response(status)), unless_gone(DELETE))
 
 
 def api_error(status: int, retryable: bool = False) -> OACApiError:
@@ -179,7 +188,8 @@ def api_error(status: int, retryable: bool = False) -> OACApiError:
 @pytest.mark.parametrize(
     ("error", "acted"),
     [
-        *((api_error(status), status in (408, 500, 503)) for status in (400, 404, 408, 409, 429, 499, 500, 503)),
+        *((api_error(status), False) for status in (302, 400, 404, 409, 429, 499)),
+        *((api_error(status), True) for status in (408, 500, 503, 520)),
         (unreachable(sent=True), True),
         (unreachable(sent=False), False),
         (OACAuthError("x"), False),
@@ -195,15 +205,13 @@ def test_a_token_without_a_user_is_a_500_that_is_not_worth_a_retry() -> None:
     assert [without_user(error) for error in errors] == [True, False, False, False]
 
 
-def test_a_search_looks_once_more_after_its_last_pause() -> None:
-    io, looks = ManualIO(), []  # type: tuple[ManualIO, list[float]]
+@pytest.mark.parametrize("jump", [0.0, -3600.0, 3600.0])
+def test_a_search_ends_neither_early_nor_late_if_the_clock_is_set_and_looks_after_its_last_pause(jump: float) -> None:
+    io, looks = answering(response()), []  # type: tuple[ManualIO, list[float]]
 
     async def attempt() -> None:
-        looks.append(io.time)
+        looks.append(sum(io.slept))
+        io.time += jump
 
-    async def whole(api: Api) -> None:
-        return await search(api, attempt, 5.0)
-
-    io = answering(lambda _age, _request: response())
-    run(io, whole)
-    assert [look - looks[0] for look in looks] == [0.0, 2.0, 4.0, 5.0]
+    run(io, lambda api: search(api, attempt, 5.0))
+    assert looks == [0.0, 2.0, 4.0, 5.0]

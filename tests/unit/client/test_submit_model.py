@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from airflow_provider_oac.exceptions import OACApiError, OACUncertainError
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, response, unreachable
 from tests.submit_model import ACCEPTED, ADOPTED, CRASH, ENDS, Rules, Situation, diagram, paths, reachable, steps
-from tests.unit.client.snapshot_lists import item, snapshot
+from tests.unit.client.snapshot_lists import listing
 from tests.unit.client.worlds import answering, run
 
 DOCS = Path(__file__).parents[3] / "docs" / "durability.md"
@@ -87,7 +86,7 @@ class Try:
     def answer(self, _age: float, request: Request) -> Answer:
         if request.method == "GET":
             self.note(SHOWN if self.works else NOT_SHOWN)
-            return response(200, json.dumps({"items": [item(snapshot(ORDER.name(0, None)))] if self.works else []}))
+            return listing(*[ORDER.name(0, None)] * min(self.works, 1))
         self.note("the request is sent")
         message = self.ahead.pop(0)
         self.seen.append(message)
@@ -97,7 +96,7 @@ class Try:
             raise Lost
         if message == "OAC accepts it":
             return response(202, '{"workRequestId": "w:1"}', {"oa-work-request-id": "w:1"})
-        return response(400, "{}") if message == "OAC refuses it" else unreachable(sent=True)
+        return response(400) if message == "OAC refuses it" else unreachable(sent=True)
 
     def run(self) -> tuple[tuple[str, ...], int, bool]:
         """The messages on its way, and how many works and whether an intent are left."""

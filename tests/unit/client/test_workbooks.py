@@ -34,27 +34,13 @@ def canvas(number: int, name: str | None = None, tab: str = VISUALIZE) -> Canvas
     return Canvas(f"snapshot!{kind}!{number}", name or f"Canvas {number}", tab, True, {})
 
 
-LISTED = [
-    canvas(1),
-    canvas(2),
-    canvas(3, "Twice"),
-    canvas(4, "Twice"),
-    canvas(1, tab=PRESENT),
-    canvas(2, "Story", PRESENT),
-]
+LISTED = [canvas(1), canvas(2), canvas(3, "Twice"), canvas(4, "Twice"), canvas(1, tab=PRESENT)]
+LISTED += [canvas(2, "Story", PRESENT)]
+IDS = {number: f"snapshot!canvas!{number}" for number in range(1, 5)}
 
 
 def wanted(file_format: str = "pdf") -> WantedFile:
     return WantedFile("a label", f"s3://b/x/Board.{file_format}", WORKBOOK, "Board", file_format, 1440, 900)
-
-
-def test_an_export_says_what_the_contract_asks_for() -> None:
-    call = workbooks.export(WORKBOOK, "Board", ["a", "b"], "png", 3600, 1)
-    assert call.body == {
-        "name": "Board", "type": "file", "format": "png", "canvasIds": ["a", "b"], "screenwidth": 3600,
-        "screenheight": 1,
-    }  # fmt: skip
-    assert call.repeatable
 
 
 @pytest.mark.parametrize(
@@ -81,19 +67,12 @@ def test_what_oac_would_refuse_is_refused_before(change: dict[str, Any], says: s
 
 
 def test_canvases_of_both_tabs_are_read_and_unknown_members_kept() -> None:
-    body = {
-        "visualizeCanvases": [{"canvasId": "v1", "canvasName": "One", "colour": "red"}],
-        "presentCanvases": [{"canvasId": "p1", "canvasName": "One", "isEnabled": "false", "visualizeCanvasId": "v1"}],
-    }
-    first, second = workbooks.canvases(WORKBOOK).read(response(200, json.dumps(body)))
-    assert (first.id, first.name, first.tab, first.enabled, first.raw["colour"]) == (
-        "v1",
-        "One",
-        VISUALIZE,
-        True,
-        "red",
-    )
-    assert (second.id, second.tab, second.enabled) == ("p1", PRESENT, False)
+    one = {"canvasId": "v1", "canvasName": "One", "colour": "red"}
+    two = {"canvasId": "p1", "canvasName": "One", "isEnabled": "false", "visualizeCanvasId": "v1"}
+    answer = response(200, json.dumps({"visualizeCanvases": [one], "presentCanvases": [two]}))
+    assert workbooks.canvases(WORKBOOK).read(answer) == [
+        Canvas("v1", "One", VISUALIZE, True, one), Canvas("p1", "One", PRESENT, False, two)
+    ]  # fmt: skip
     assert workbooks.canvases(WORKBOOK).read(response(200, "{}")) == []
 
 
@@ -108,17 +87,16 @@ def test_an_answer_that_is_no_list_of_canvases_is_an_error(body: str) -> None:
 def test_details_are_read_leniently() -> None:
     found = workbooks.get(WORKBOOK).read(response(200, '{"name": "Board", "owner": null, "x": 1}'))
     assert (found.name, found.owner, found.id, found.raw["x"]) == ("Board", "", "", 1)
-    assert workbooks.get(WORKBOOK, ["name", "content"]).query == {"fields": "name,content"}
 
 
 @pytest.mark.parametrize(
     ("names", "ids"),
     [
-        (None, ["snapshot!canvas!1", "snapshot!canvas!2", "snapshot!canvas!3", "snapshot!canvas!4"]),
-        (["Canvas 2", "Canvas 1"], ["snapshot!canvas!2", "snapshot!canvas!1"]),
+        (None, [*IDS.values()]),
+        (["Canvas 2", "Canvas 1"], [IDS[2], IDS[1]]),
         (["snapshot!presentcanvas!1"], ["snapshot!presentcanvas!1"]),
         (["Story"], ["snapshot!presentcanvas!2"]),
-        (["snapshot!canvas!4", "Canvas 1"], ["snapshot!canvas!4", "snapshot!canvas!1"]),
+        ([IDS[4], "Canvas 1"], [IDS[4], IDS[1]]),
     ],
 )
 def test_canvases_are_chosen_by_name_or_id_in_the_order_wanted(names: list[str] | None, ids: list[str]) -> None:
@@ -129,8 +107,8 @@ def test_canvases_are_chosen_by_name_or_id_in_the_order_wanted(names: list[str] 
     ("names", "says"),
     [
         (["Canvas 9"], r"no canvas 'Canvas 9', by name or by id\. It has: 'Canvas 1' \(snapshot!canvas!1, visualize\)"),
-        (["Twice"], r"2 canvases are named 'Twice': snapshot!canvas!3, snapshot!canvas!4\. Give the id"),
-        (["Canvas 1", "snapshot!canvas!1"], "snapshot!canvas!1 is given twice"),
+        (["Twice"], rf"2 canvases are named 'Twice': {IDS[3]}, {IDS[4]}\. Give the id"),
+        (["Canvas 1", IDS[1]], f"{IDS[1]} is given twice"),
         ([], "No canvas given"),
     ],
 )
@@ -150,8 +128,8 @@ def test_a_pdf_is_one_file_of_exports_of_five_canvases(count: int, sizes: list[i
     (file,) = planned(wanted(), canvases)
     assert [len(export.canvas_ids) for export in file.exports] == sizes
     assert [item for export in file.exports for item in export.canvas_ids] == [item.id for item in canvases]
-    assert file.url == "s3://b/x/Board.pdf"
-    assert file.canvases == tuple(item.name for item in canvases)
+    assert (file.url, file.canvases) == ("s3://b/x/Board.pdf", tuple(item.name for item in canvases))
+    assert WantedFile.from_json(json.loads(json.dumps(file.to_json()))) == file
 
 
 @pytest.mark.parametrize(
@@ -164,18 +142,22 @@ def test_a_message_names_workbook_and_canvases(count: int, names: str) -> None:
     assert [file.label for file in planned(wanted("png"), canvases)] == [f"a label, canvas '{i}'" for i in range(count)]
 
 
-def test_a_png_of_one_canvas_has_the_name_that_was_given() -> None:
-    (file,) = planned(wanted("png"), [canvas(7)])
-    assert (file.url, file.exports) == ("s3://b/x/Board.png", (Export(("snapshot!canvas!7",)),))
-
-
-def test_pngs_of_several_canvases_are_files_with_number_and_name() -> None:
-    files = planned(wanted("png"), [canvas(1, "Übersicht / Q1"), canvas(2, "../../etc"), canvas(3, "***")])
-    assert [file.url for file in files] == [
-        "s3://b/x/Board-01-Übersicht_Q1.png", "s3://b/x/Board-02-etc.png", "s3://b/x/Board-03-unnamed.png",
-    ]  # fmt: skip
-    assert all(len(file.exports) == 1 for file in files)
-    assert planned(wanted("png"), [canvas(number) for number in range(100)])[4].url.endswith("Board-005-Canvas_4.png")
+@pytest.mark.parametrize(
+    ("canvases", "urls"),
+    [
+        ([canvas(7)], [""]),
+        (
+            [canvas(1, "Übersicht / Q1"), canvas(2, "../../etc"), canvas(3, "***")],
+            ["-01-Übersicht_Q1", "-02-etc", "-03-unnamed"],
+        ),
+        ([canvas(number) for number in range(100)], [f"-{number + 1:03}-Canvas_{number}" for number in range(100)]),
+    ],
+    ids=["one canvas", "several", "a hundred"],
+)
+def test_pngs_are_files_with_number_and_name_of_the_canvas(canvases: list[Canvas], urls: list[str]) -> None:
+    files = planned(wanted("png"), canvases)
+    assert [file.url for file in files] == [f"s3://b/x/Board{url}.png" for url in urls]
+    assert [file.exports for file in files] == [(Export((canvas.id,)),) for canvas in canvases]
 
 
 @pytest.mark.parametrize("text", ["../x", "a/b", "..", "x\\y", "a:b*?[c]"])
@@ -219,12 +201,6 @@ def test_a_name_is_no_longer_than_a_file_system_takes(letter: str) -> None:
     assert len({made.url for made in planned(file, [canvas(1, letter * 299), canvas(2, letter * 300)])}) == 2
 
 
-def test_a_file_goes_through_json_and_back() -> None:
-    (file,) = planned(wanted(), [canvas(number) for number in range(7)])
-    assert json.loads(json.dumps(file.to_json())) == file.to_json()
-    assert WantedFile.from_json(file.to_json()) == file
-
-
 @pytest.mark.parametrize(
     ("workbook_id", "name"),
     [
@@ -238,20 +214,20 @@ def test_the_name_stands_in_the_id(workbook_id: str, name: str) -> None:
     assert name_of(workbook_id) == name
 
 
+class Threads(ManualIO):
+    """Notes that something runs in a thread."""
+
+    events: list[str]
+
+    async def to_thread(self, function: Callable[[], T]) -> T:
+        self.events.append("thread")
+        return function()
+
+
 def test_a_download_is_reported_beside_the_event_loop() -> None:
     """The report may load Airflow's plugins, which takes half a second."""
-    events: list[str] = []
-
-    class Threads(ManualIO):
-        async def to_thread(self, function: Callable[[], T]) -> T:
-            events.append("thread")
-            return function()
-
-    io = answering(lambda _age, _request: response(200, b"%PDF", {"content-type": "application/pdf"}), Threads)
-
-    async def whole() -> None:
-        api = Api(io, OAC, Session(SETTINGS, MemoryStore()), on_read=events.append)
-        await api.perform(Call("download an export", "GET", "/x", nothing, item="'admin'.'Board'"))
-
-    asyncio.run(whole())
+    io = answering(response(200, b"%PDF", {"content-type": "application/pdf"}), Threads)
+    io.events = events = []  # type: ignore[attr-defined,var-annotated]
+    call = Call("download an export", "GET", "/x", nothing, item="'admin'.'Board'")
+    asyncio.run(Api(io, OAC, Session(SETTINGS, MemoryStore()), on_read=events.append).perform(call))
     assert events[-2:] == ["thread", "'admin'.'Board'"]

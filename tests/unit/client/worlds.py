@@ -22,13 +22,16 @@ SETTINGS = AuthSettings(
 OAC = "https://oac.example.com"
 
 
-def answering(oac: Callable[[float, Request], Answer], kind: type[ManualIO] = ManualIO) -> ManualIO:
-    """The world. The token service always works, and its tokens live 100 s."""
+def answering(oac: Answer | Callable[[float, Request], Answer], kind: type[ManualIO] = ManualIO) -> ManualIO:
+    """The world. The token service always works, and its tokens live 100 s.
+
+    :param oac: one answer to everything, or a function of the seconds since the start and the request.
+    """
 
     def answers(request: Request) -> Answer:
         if request.url.startswith(SETTINGS.identity_url):
             return response(200, '{"access_token": "t", "token_type": "Bearer", "expires_in": 100}')
-        return oac(io.time - START, request)
+        return oac(io.time - START, request) if callable(oac) else oac
 
     io = kind(answers, now=START)
     return io

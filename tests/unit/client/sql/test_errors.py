@@ -7,24 +7,23 @@ import pytest
 from airflow_provider_oac.client.sql.errors import SOURCE, Doing
 
 WRAPPED = "[nQSError: 10058] A general error has occurred. [nQSError: 43113] Message returned from OBIS. "
+NO_COLUMN, NO_TABLE = "[nQSError: 27005] Unresolved column: X.", "[nQSError: 14025] No fact table exists."
+SYNTAX = "[nQSError: 27002] Near <x>: Syntax error."
+NO_VALUE = "[nQSError: 23006] The session variable, NQ_SESSION.X, has no value."
 QUERY = Doing('query "Sales"', ("secret value", "7"), SOURCE)
 
 
 @pytest.mark.parametrize(
     ("said", "code", "told"),
     [
-        (f"{WRAPPED}[nQSError: 27005] Unresolved column: X.", 27005,
-         "answered [nQSError: 27005] Unresolved column: X. Likely cause"),
-        (f"{WRAPPED}[nQSError: 14025] A. [nQSError: 27002] Near <x>: Syntax error.", 27002,
-         "the text is not Logical SQL"),
-        (f"{WRAPPED}[nQSError: 14025] No fact table exists.", 14025, "[nQSError: 14025] No fact table exists. Likely"),
-        (f"{WRAPPED}Something else.", None,
-         "Message returned from OBIS. Something else. Likely cause: the subject area"),
-        ("[nQSError: 23006] The session variable, NQ_SESSION.X, has no value.", 23006,
-         "a session variable of the data"),
+        (WRAPPED + NO_COLUMN, 27005, f"answered {NO_COLUMN} Likely cause"),
+        (WRAPPED + NO_TABLE + " " + SYNTAX, 27002, "the text is not Logical SQL"),
+        (WRAPPED + NO_TABLE, 14025, f"{NO_TABLE} Likely"),
+        (f"{WRAPPED}Another.", None, "Message returned from OBIS. Another. Likely cause: the subject area"),
+        (NO_VALUE, 23006, "a session variable of the data"),
         ("", None, "OAC answered nothing. Likely cause"),
     ],
-)  # fmt: skip
+)
 def test_the_most_specific_code_explains_it(said: str, code: int | None, told: str) -> None:
     error = QUERY.refused(said)
     assert error.code == code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -13,12 +14,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.sql.statement import literal, read_statement
 from airflow_provider_oac.exceptions import OACQueryError
-
-SALES = '"Sales"."Time"."Day"'
-
-
-def names(text: str) -> list[str]:
-    return [column.name for column in read_statement(text).columns]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +45,10 @@ def test_a_value_that_has_no_literal_is_refused(value: Any) -> None:
         read_statement('SELECT 1 x FROM "S" WHERE 1 = ?', [value])
 
 
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(texts)
 def test_a_text_comes_back_from_its_literal_whatever_it_holds(text: str) -> None:
     """SQLite reads a literal as the standard has it."""
     bound = read_statement("SELECT ? x, '?' y FROM (SELECT 1)", [text]).text
@@ -58,18 +56,15 @@ def test_a_text_comes_back_from_its_literal_whatever_it_holds(text: str) -> None
         assert database.execute(bound).fetchall() == [(text, "?")]
 
 
-@given(
-    st.lists(
-        st.none() | st.integers() | st.text(max_size=5) | st.dates() | st.floats(allow_nan=False, allow_infinity=False),
-        min_size=1, max_size=4,
-    )
-)  # fmt: skip
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(st.none() | numbers | texts | st.dates(), min_size=1, max_size=4))
 def test_values_change_nothing_of_what_is_around_them(values: list[Any]) -> None:
-    values = [value.replace("\0", "") if isinstance(value, str) else value for value in values]
     text = f'SELECT "S"."T"."C" FROM "S" WHERE 5-? IN ({", ".join("?" * (len(values) - 1)) or "1"})'
     made = read_statement(text, values)
     assert made.sources == ('"S"',)
-    assert names(made.text) == ["c1"]
+    assert [column.name for column in read_statement(made.text).columns] == ["c1"]
     assert made.text.startswith('SELECT "S"."T"."C" c1 FROM "S" WHERE 5- ')
 
 
@@ -99,7 +94,6 @@ def test_values_that_do_not_fit_are_refused(parameters: Any, problem: str) -> No
         ("-- nothing", "it is empty"),
         ("DELETE FROM x", "not a SELECT: it begins with DELETE"),
         ("(SELECT 1 x FROM y)", "not a SELECT"),
-        ('SET VARIABLE LOGLEVEL=0; SELECT 1 x FROM "S"', "several statements"),
         ("SELECT 1 x FROM y; DROP TABLE y", "several statements"),
         ("SELECT 'x FROM y", "a quote in the query is not closed"),
         ('SELECT "x FROM y', "a quote in the query is not closed"),
@@ -113,17 +107,15 @@ def test_values_that_do_not_fit_are_refused(parameters: Any, problem: str) -> No
     ],
 )
 def test_what_is_not_one_select_is_refused(text: str, problem: str) -> None:
-    with pytest.raises(OACQueryError, match="Nothing was sent") as failure:
+    with pytest.raises(OACQueryError, match=f"{re.escape(problem)}.*Nothing was sent"):
         read_statement(text)
-    assert problem in str(failure.value)
 
 
 @pytest.mark.parametrize(
     ("text", "expected", "sent"),
     [
         ('SELECT "S"."T"."Col 1" FROM "S"', ["Col 1"], 'SELECT "S"."T"."Col 1" c1 FROM "S"'),
-        ("SELECT XSA('o'.'d').\"T\".\"C\" FROM XSA('o'.'d');", ["C"],
-         "SELECT XSA('o'.'d').\"T\".\"C\" c1 FROM XSA('o'.'d')"),
+        ("SELECT XSA('o'.'d').\"T\".\"C\" FROM t;", ["C"], "SELECT XSA('o'.'d').\"T\".\"C\" c1 FROM t"),
         ("SELECT DISTINCT a b, COUNT(*) FROM t", ["b", "COUNT(*)"], "SELECT DISTINCT a b, COUNT(*) c2 FROM t"),
         ("SELECT 0 s_0, 'x' AS \"S \"\"1\", NULL, c FROM t", ["s_0", 'S "1', "NULL", "c"],
          "SELECT 0 s_0, 'x' AS \"S \"\"1\", NULL c3, c c4 FROM t"),
@@ -132,8 +124,7 @@ def test_what_is_not_one_select_is_refused(text: str, problem: str) -> None:
         ("SELECT a + b, f(a, b) z, DATE '2026-01-01' FROM t", ["a + b", "z", "DATE '2026-01-01'"],
          "SELECT a + b c1, f(a, b) z, DATE '2026-01-01' c3 FROM t"),
         ("WITH w AS (SELECT 1 a FROM t) SELECT a FROM w", ["a"], "WITH w AS (SELECT 1 a FROM t) SELECT a c1 FROM w"),
-        ("SELECT m UNION_TOTAL FROM t UNION ALL SELECT n FROM u", ["UNION_TOTAL"],
-         "SELECT m UNION_TOTAL FROM t UNION ALL SELECT n FROM u"),
+        ("SELECT m S FROM t UNION ALL SELECT n FROM u", ["S"], "SELECT m S FROM t UNION ALL SELECT n FROM u"),
         ("SELECT NOT a FROM t", ["NOT a"], "SELECT NOT a c1 FROM t"),
     ],
 )  # fmt: skip
@@ -145,7 +136,7 @@ def test_every_column_has_a_name_and_an_alias(text: str, expected: list[str], se
 @pytest.mark.parametrize(
     ("text", "sources"),
     [
-        (f'SELECT EXTRACT(YEAR FROM {SALES}) y FROM "Sales" WHERE 1 = 1', ('"Sales"',)),
+        ('SELECT EXTRACT(YEAR FROM "Sales"."Time"."Day") y FROM "Sales" WHERE 1 = 1', ('"Sales"',)),
         ("select x y from xsa('o'.'d 1')", ("xsa('o'.'d 1')",)),
         ('SELECT x y FROM (SELECT a x FROM "S") q UNION ALL SELECT x FROM "T"', ('"S"', '"T"')),
     ],
@@ -164,19 +155,20 @@ def test_pages_by_offset_need_an_order_and_no_limit() -> None:
         read_statement('SELECT a x FROM "S" ORDER BY 1 FETCH FIRST 1 ROWS ONLY').page(10)
 
 
+WHERE = "SELECT a c1, b c2 FROM t WHERE"
+FIRST_5 = "ORDER BY 2 FETCH FIRST 5 ROWS ONLY"
+
+
 @pytest.mark.parametrize(
-    ("text", "page"),
+    ("clauses", "page"),
     [
-        ("SELECT a, b FROM t", "SELECT a c1, b c2 FROM t WHERE b > 7  ORDER BY 2 FETCH FIRST 5 ROWS ONLY"),
-        ("SELECT a, b FROM t WHERE x = 1 OR y = 2",
-         "SELECT a c1, b c2 FROM t WHERE ( x = 1 OR y = 2) AND b > 7  ORDER BY 2 FETCH FIRST 5 ROWS ONLY"),
-        ("SELECT a, b FROM t WHERE x = 1 GROUP BY a, b HAVING COUNT(*) > 1",
-         "SELECT a c1, b c2 FROM t WHERE ( x = 1 ) AND b > 7 GROUP BY a, b HAVING COUNT(*) > 1 ORDER BY 2 "
-         "FETCH FIRST 5 ROWS ONLY"),
+        ("", f"{WHERE} b > 7  {FIRST_5}"),
+        ("WHERE x = 1 OR y = 2", f"{WHERE} ( x = 1 OR y = 2) AND b > 7  {FIRST_5}"),
+        ("WHERE x = 1 GROUP BY a HAVING c > 1", f"{WHERE} ( x = 1 ) AND b > 7 GROUP BY a HAVING c > 1 {FIRST_5}"),
     ],
-)  # fmt: skip
-def test_pages_by_key(text: str, page: str) -> None:
-    made = read_statement(text)
+)
+def test_pages_by_key(clauses: str, page: str) -> None:
+    made = read_statement(f"SELECT a, b FROM t {clauses}")
     assert made.page(5, key=made.columns[1], condition="> 7") == page
 
 
