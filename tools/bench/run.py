@@ -117,7 +117,7 @@ def verdicts(runs: list[list[Row]]) -> str:
 
 def pauses() -> str:
     """Compare the provider's poll intervals with fixed intervals by calculation."""
-    from tests.unit.client.waiting_simulation import compared
+    from tools.bench.pauses import compared
 
     rows = [[name, one.delay, one.median, one.p95, one.polls] for name, one in compared().items()]
     return table(["pause", "late, mean s", "median s", "95 % s", "polls per job"], rows)

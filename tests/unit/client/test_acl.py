@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.flows.acl_changes import access, check_taken, difference, expected, resolved
 from airflow_provider_oac.client.rest import acl
-from airflow_provider_oac.client.rest.acl import (
-    DELETE_MATCHING,
-    PERMISSIONS,
-    REPLACE_ALL,
-    REPLACE_MATCHING,
-    Access,
-)
+from airflow_provider_oac.client.rest.acl import DELETE_MATCHING, PERMISSIONS, REPLACE_ALL, REPLACE_MATCHING, Access
 from airflow_provider_oac.client.rest.catalog import APPLICATION_ROLE
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
 from tests.manual import response
@@ -26,16 +20,9 @@ JANE, JOE = access("jane", ["read", "list"]), access("joe", ["read"])
 ROLE = access("DV Content Author", ["read", "write"], APPLICATION_ROLE)
 BEFORE = (JANE, ROLE)
 
-entries = st.lists(
-    st.builds(
-        lambda name, kind, permissions: access(name, permissions, kind),
-        st.sampled_from(["a", "b", "c", "A"]),
-        st.sampled_from(["User", APPLICATION_ROLE]),
-        st.sets(st.sampled_from(PERMISSIONS)),
-    ),
-    max_size=4,
-    unique_by=lambda entry: entry.key,
-)
+accounts, kinds = st.sampled_from(["a", "b", "c", "A"]), st.sampled_from(["User", APPLICATION_ROLE])
+entry = st.builds(access, accounts, st.sets(st.sampled_from(PERMISSIONS)), kinds)
+entries = st.lists(entry, max_size=4, unique_by=lambda entry: entry.key)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +66,15 @@ def test_a_difference_is_complete(before: list[Access], after: list[Access]) -> 
     assert len(difference(before, after)) == sum(old.get(key) != new.get(key) for key in old | new)
 
 
+def listed(guid: str, name: str, kind: str = "User") -> Access:
+    return Access(guid, kind, frozenset({"read"}), name)
+
+
 ROLES = (
-    Access("AuthenticatedUser", APPLICATION_ROLE, frozenset({"read"}), "Authenticated User"),
-    Access("BIServiceAdministrator", APPLICATION_ROLE, frozenset(PERMISSIONS), "BI Service Administrator"),
-    Access("u-17", "User", frozenset({"read"}), "Jo Ann"),
-    Access("u-18", "User", frozenset({"read"}), "Jo Doe"),
-    Access("u-19", "User", frozenset({"read"}), "Jo Doe"),
-    Access("jo doe", APPLICATION_ROLE, frozenset({"read"}), "Jo Ann"),
-)
+    listed("AuthenticatedUser", "Authenticated User", APPLICATION_ROLE), listed("u-17", "Jo Ann"),
+    listed("BIServiceAdministrator", "BI Service Administrator", APPLICATION_ROLE), listed("u-18", "Jo Doe"),
+    listed("u-19", "Jo Doe"), listed("jo doe", "Jo Ann", APPLICATION_ROLE),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -109,29 +97,31 @@ def test_an_account_is_sent_by_its_guid(account: str, kind: str, guid: str, mode
     (entry,) = resolved([access(account, ["read"], kind)], ROLES)
     (sent,) = acl.update("folders", "L3g", [entry], mode=mode).body["aclList"]
     assert (sent["accountGuid"], sent["accountType"]) == (guid, kind)
-    known = {one.account for one in ROLES}
-    if guid in known:
+    if guid in {one.account for one in ROLES}:
         assert not difference(ROLES, expected(ROLES, [entry], REPLACE_MATCHING))
         assert len(expected(ROLES, [entry], DELETE_MATCHING)) == len(ROLES) - 1
 
 
 @pytest.mark.parametrize(
-    ("named", "says"),
+    ("named", "mode", "says"),
     [
-        ([access("Jo Doe")], "User 'Jo Doe' is ambiguous. Next step: give one of 'u-18', 'u-19'"),
-        ([access("Jo Ann"), access("u-17")], "these appear twice: u-17"),
-        ([access("DV X", [], APPLICATION_ROLE), access("DVX", [], APPLICATION_ROLE)], "appear twice: DVX"),
+        ([access("Jo Doe")], REPLACE_ALL, "User 'Jo Doe' is ambiguous. Next step: give one of 'u-18', 'u-19'"),
+        ([access("Jo Ann"), access("u-17")], REPLACE_ALL, "these appear twice: u-17"),
+        ([access("DV X", [], APPLICATION_ROLE), access("DVX", [], APPLICATION_ROLE)], REPLACE_ALL, "twice: DVX"),
+        ([], REPLACE_ALL, "No account given"),
+        ([JANE], "replaceAll", "must be one of ReplaceMatchingAccounts, DeleteMatchingAccounts, ReplaceAll"),
+        ([JANE, access("Jane")], REPLACE_MATCHING, "these appear twice: jane"),
     ],
 )
-def test_a_name_that_fits_no_single_account_is_refused(named: list[Access], says: str) -> None:
+def test_a_change_that_cannot_be_meant_is_refused(named: list[Access], mode: str, says: str) -> None:
     with pytest.raises(OACConfigurationError, match=says):
-        acl.update("folders", "L3g", resolved(named, ROLES))
+        acl.update("folders", "L3g", resolved(named, ROLES), mode=mode)
 
 
 def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
-    by_name = (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe"))
+    by_name = (JANE, listed("guid-1", "Joe"))
     check_taken(resolved([JANE, JOE], by_name), by_name)
-    check_taken([JOE], (JANE, Access("guid-1", "User", frozenset({"read"}), "Joe Doe")))
+    check_taken([JOE], (JANE, listed("guid-1", "Joe Doe")))
     check_taken([access("nobody")], BEFORE)
     with pytest.raises(OACError, match=r"but its list does not show User 'joe'. Likely cause"):
         check_taken([JANE, JOE], BEFORE)
@@ -140,9 +130,8 @@ def test_an_account_that_oac_shows_under_another_id_counts_as_taken() -> None:
 @pytest.mark.parametrize(
     ("account", "permissions", "kind"),
     [
-        ("", ["read"], "User"), ("x", ["read", "fly"], "User"), ("x", "reed", "User"), ("x", [], "Group"),
-        (" None ", ["read"], "User"), (True, ["read"], "User"), (["x"], ["read"], "User"), ("x", [7], "User"),
-        ("x", [["read"]], "User"),
+        *((account, ["read"], "User") for account in ("", " None ", True, ["x"])), ("x", [], "Group"),
+        *(("x", permissions, "User") for permissions in (["read", "fly"], "reed", [7], [["read"]])),
     ],
 )  # fmt: skip
 def test_an_entry_that_oac_does_not_know_is_refused(account: Any, permissions: Any, kind: str) -> None:
@@ -154,37 +143,17 @@ def test_digits_are_an_account() -> None:
     assert access(4711, ["read"]) == access("4711", ["read"])
 
 
-@pytest.mark.parametrize(
-    ("named", "mode", "says"),
-    [
-        ([], REPLACE_ALL, "No account given"),
-        ([JANE], "replaceAll", "must be one of ReplaceMatchingAccounts, DeleteMatchingAccounts, ReplaceAll"),
-        ([JANE, access("Jane")], REPLACE_MATCHING, "these appear twice: jane"),
-    ],
-)
-def test_a_change_that_cannot_be_meant_is_refused(named: list[Access], mode: str, says: str) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        acl.update("folders", "L3g", named, mode=mode)
-
-
 def test_all_permissions_are_sent_and_none_for_a_removal() -> None:
+    assert acl.update("folders", "L3g", [JANE]).body["updateMode"] == REPLACE_MATCHING
     (entry,) = acl.update("folders", "L3g", [JANE]).body["aclList"]
     assert entry["permissions"] == {name: name in ("read", "list") for name in PERMISSIONS}
-    assert acl.update("folders", "L3g", [JANE]).body["updateMode"] == REPLACE_MATCHING
     (entry,) = acl.update("folders", "L3g", [JANE], mode=DELETE_MATCHING).body["aclList"]
     assert entry == {"accountGuid": "jane", "accountType": "User"}
 
 
 def test_unknown_members_and_permissions_are_kept() -> None:
-    body = [
-        {
-            "accountGuid": "x",
-            "accountType": "Robot",
-            "permissions": {"read": True, "fly": "true", "list": False},
-            "a": 1,
-        },
-        {"accountGuid": "y"},
-    ]
+    permissions = {"read": True, "fly": "true", "list": False}
+    body = [{"accountGuid": "x", "accountType": "Robot", "permissions": permissions, "a": 1}, {"accountGuid": "y"}]
     one, two = acl.get("folders", "L3g").read(response(200, json.dumps(body)))
     assert (one.account_type, one.allowed, one.raw["a"]) == ("Robot", ("read", "fly"), 1)
     assert (two.account_type, two.permissions) == ("", frozenset())

@@ -97,7 +97,8 @@ NO_JSON: tuple[Any, ...] = ({"at": MOMENT}, {"x": {1}}, {"x": b"y"}, {(1, 2): 3}
     ("parts", "says"),
     [
         ({"method": "FETCH"}, "one of GET, POST, PUT, DELETE, PATCH, not 'FETCH'"),
-        ({"path": "system"}, "must begin with a slash"),
+        *(({"path": path}, "must begin with a slash") for path in ("system", "https://evil.example.com/x")),
+        ({"path": "//evil.example.com/x"}, "has an empty part"),
         ({"path": "/catalog//x"}, "has an empty part.*what templates render to"),
         ({"path": "/catalog/../system"}, "a part of dots"),
         ({"path": "/x?y=1"}, "pass query parameters as query"),
@@ -187,7 +188,9 @@ def test_an_answer_is_read_by_its_kind(body: bytes, kind: str, wanted: Any) -> N
 
 @pytest.mark.parametrize("body", [b"%PDF-1.7 \xff", b"<html>"])
 def test_an_answer_that_xcom_cannot_hold_is_an_error(body: bytes) -> None:
-    with pytest.raises(OACResponseError, match="neither JSON nor text. If they are the expected file, set destination"):
+    with pytest.raises(
+        OACResponseError, match=r"neither JSON nor text\. If they are the expected file, set destination"
+    ):
         raw("GET", "/x").read(response(200, body, {"content-type": "application/pdf"}))
 
 

@@ -29,7 +29,7 @@ def test_roots_are_told_by_their_paths() -> None:
     "path", ["/@Catalog/shared", "/shared/", "/@Catalog/Shared", "/@catalog/shared/", "/SHARED", "/@CATALOG", "/Users"]
 )
 def test_a_folder_of_everybody_is_never_deleted_or_moved(path: str) -> None:
-    io = answering(lambda _age, _request: response())
+    io = answering(response())
     with pytest.raises(OACConfigurationError, match="holds the content of all users, so it is not deleted"):
         run(io, delete_folder(ids.catalog_id(path), recursive=True, missing_ok=True))
     assert asked(io) == []

@@ -20,7 +20,7 @@ NOT_READY = '{"code": "SearchIndexNotReady", "message": "later"}'
 
 
 def test_a_poll_that_fails_is_not_made_again_within_the_poll() -> None:
-    io = answering(lambda _now, _request: response(503, headers={"retry-after": "60"}))
+    io = answering(response(503, headers={"retry-after": "60"}))
     with pytest.raises(OACApiError) as caught:
         run(io, CatalogTarget(BOARD, WaitPlan()).poll)
     assert (len(asked(io)), io.slept, caught.value.retry_after) == (1, [], 60.0)

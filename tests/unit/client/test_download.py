@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -18,10 +19,7 @@ LARGE = bytes(1 << 20)
 class Memory:
     """Keeps what it is given, unless it is full, or the store does not take it in the end."""
 
-    def __init__(self) -> None:
-        self.data = b""
-        self.full = False
-        self.refuses = False
+    data, full, refuses = b"", False, False
 
     def write(self, data: bytes) -> None:
         if self.full:
@@ -70,24 +68,25 @@ def test_a_copy_that_the_sink_refuses_leaves_nothing(trouble: str, tmp_path: Pat
     assert sink.data == b""
 
 
+class Slow(Memory):
+    """Writes when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.continues = threading.Event(), threading.Event()
+
+    def write(self, data: bytes) -> None:
+        self.begun.set()
+        assert self.continues.wait(10.0)
+        super().write(data)
+
+
 def test_what_is_discarded_while_a_thread_writes_is_forgotten() -> None:
-    begun, goes_on = threading.Event(), threading.Event()
-
-    class Slow(Memory):
-        def write(self, data: bytes) -> None:
-            begun.set()
-            assert goes_on.wait(10.0)
-            super().write(data)
-
     sink = Slow()
     summed = SummedSink(sink)
-    writer = threading.Thread(target=summed.write, args=(LARGE,))
-    writer.start()
-    assert begun.wait(10.0)
-    ender = threading.Thread(target=summed.discard)
-    ender.start()
-    goes_on.set()
-    writer.join(10.0)
-    ender.join(10.0)
+    with ThreadPoolExecutor() as threads:
+        threads.submit(summed.write, LARGE)
+        assert sink.begun.wait(10.0)
+        threads.submit(summed.discard)
+        sink.continues.set()
     assert sink.data == b""
     assert summed.commit() == Stored(0, hashlib.sha256().hexdigest())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -71,17 +71,21 @@ def test_everything_comes_once_and_in_order(total: int, side_by_side: int) -> No
     assert len(asked(io)) == max(1, -(-total // 10))
 
 
-@pytest.mark.parametrize(("following", "requests"), [(True, 4), (False, 5)])
-def test_a_server_that_does_not_count_its_pages_is_followed_to_the_end(following: bool, requests: int) -> None:
-    io = world(numbers(35, 10, count=False, following=following))
-    assert listing(io) == list(range(35))
+@pytest.mark.parametrize(
+    ("serve", "total", "requests"),
+    [
+        (numbers(35, 10, count=False), 35, 4),
+        (numbers(35, 10, count=False, following=False), 35, 5),
+        (lambda _page: answer(range(3)), 3, 2),
+    ],
+    ids=["it names the next page", "it does not", "it knows no pages"],
+)
+def test_a_server_that_does_not_count_its_pages_is_followed_to_the_end(
+    serve: Callable[[int], Response], total: int, requests: int
+) -> None:
+    io = world(serve)
+    assert listing(io) == list(range(total))
     assert len(asked(io)) == requests
-
-
-def test_a_server_that_knows_no_pages_is_asked_twice() -> None:
-    io = world(lambda _page: answer([1, 2, 3]))
-    assert listing(io) == [1, 2, 3]
-    assert len(asked(io)) == 2
 
 
 def test_no_more_is_fetched_than_is_wanted() -> None:
@@ -90,27 +94,7 @@ def test_no_more_is_fetched_than_is_wanted() -> None:
     assert len(asked(io)) == 3
 
 
-class Windows(ManualIO):
-    """Counts how many flows were handed over to run side by side."""
-
-    sizes: list[int]
-
-    async def gather(self, flows: Any, limit: int) -> list[Any]:
-        pending = list(flows)
-        self.sizes.append(len(pending))
-        assert len(pending) <= limit
-        return await super().gather(pending, limit)
-
-
-def test_pages_are_fetched_in_bounded_windows() -> None:
-    io = world(numbers(95, 10))
-    io.__class__ = Windows
-    io.sizes = []
-    assert listing(io, PagePlan(4)) == list(range(95))
-    assert io.sizes == [4, 4]
-
-
-def test_pages_are_handed_over_as_they_come() -> None:
+def test_pages_are_fetched_in_bounded_windows_and_handed_over_as_they_come() -> None:
     io, seen = world(numbers(100, 10)), []
 
     async def flow(api: Api) -> None:
@@ -118,44 +102,37 @@ def test_pages_are_handed_over_as_they_come() -> None:
             seen.append((page.items[0], len(asked(io))))
 
     run(io, flow)
-    assert seen[:4] == [(0, 1), (10, 3), (20, 3), (30, 5)]
+    assert seen == [(0, 1), *((10 * page, asked) for page, asked in enumerate((3, 3, 5, 5, 7, 7, 9, 9, 10), 1))]
 
 
 def test_a_list_that_grows_is_followed_and_reported() -> None:
-    def serve(page: int) -> Response:
-        return numbers(30 if page == 1 else 50, 10)(page)
-
     lines: list[str] = []
-    assert listing(world(serve), PagePlan(2), lines.append) == list(range(50))
+    io = world(lambda page: numbers(30 if page == 1 else 50, 10)(page))
+    assert listing(io, PagePlan(2), lines.append) == list(range(50))
     assert lines == ["The list changed while it was read: items may be missing or appear twice."]
 
 
 # ---------------------------------------------------------------------------------------------------- the limit
 
 
-def long_list(page: int) -> Response:
-    limit = 2500
-    return answer(
-        range((page - 1) * limit, page * limit),
-        current_page=page,
-        page_count=4,
-        next_page=page + 1 if page < 4 else None,
-    )
+long_list = numbers(10_000, 2500)
 
 
-def test_a_list_that_reached_the_limit_is_an_error_and_never_silently_cut() -> None:
+@pytest.mark.parametrize(
+    ("serve", "requests"),
+    [(long_list, 4), (lambda page: answer(range(10), current_page=page, page_count=1000, total_items=LONGEST_LIST), 1)],
+    ids=["it has so many items", "its total says so"],
+)
+def test_a_list_that_reached_the_limit_is_an_error_and_never_silently_cut(
+    serve: Callable[[int], Response], requests: int
+) -> None:
+    io = world(serve)
     with pytest.raises(OACIncompleteListError, match=r"limit of 10000 items .documented.*items are missing"):
-        listing(world(long_list))
-
-
-def test_the_total_tells_at_once_that_a_list_is_cut() -> None:
-    io = world(lambda page: answer(range(10), current_page=page, page_count=1000, total_items=LONGEST_LIST))
-    with pytest.raises(OACIncompleteListError):
         listing(io)
-    assert len(asked(io)) == 1
+    assert len(asked(io)) == requests
 
 
-def test_who_allows_it_gets_the_list_and_a_line() -> None:
+def test_a_truncated_list_that_is_allowed_is_reported() -> None:
     lines: list[str] = []
     assert len(listing(world(long_list), PagePlan(allow_truncated=True), lines.append)) == LONGEST_LIST
     assert [line[:40] for line in lines] == ["The list reached OAC's limit of 10000 it"]
@@ -171,11 +148,12 @@ def test_who_allows_it_gets_the_list_and_a_line() -> None:
         (lambda _page: answer([1], page_count=3), "page 2 repeats the page before it"),
         (lambda page: answer([1], next_page=page + 1), "page 2 repeats the page before it"),
         (lambda page: answer([page], page_count=10**8), "it has more than 10000 pages"),
+        (lambda page: answer([page % 2], next_page=page + 1), "it has more than 10000 pages"),
     ],
 )
-def test_a_server_that_pages_in_circles_is_given_up(serve: Callable[[int], Response], says: str) -> None:
+def test_a_server_that_pages_in_circles_or_never_ends_is_given_up(serve: Callable[[int], Response], says: str) -> None:
     with pytest.raises(OACResponseError, match=says):
-        listing(world(serve), PagePlan(1))
+        listing(world(serve), PagePlan(1, allow_truncated=True))
 
 
 @dataclass(frozen=True)
@@ -184,65 +162,48 @@ class Item:
     owner: str
 
 
+def items(io: ManualIO, id_: str) -> Any:
+    """Read a list whose pages all have two items with this id."""
+    same = [Item(id_, "jane")] * 2
+    return run(io, Listing(lambda page: replace(call(page), read=lambda answer: read_page(answer, same))))
+
+
 @pytest.mark.parametrize("headers", [{"page_count": 3}, {}])
 def test_pages_that_are_equal_for_want_of_ids_are_no_circle(headers: dict[str, Any]) -> None:
     """With ``fields`` that leave the id out, and every item of the same owner."""
-
-    def read(page: int) -> Call[Page[Item]]:
-        items = [Item("", "jane"), Item("", "jane")]
-        return Call("list", "GET", "/x", lambda answer: read_page(answer, items), {"page": page}, repeatable=True)
-
-    io = world(
-        lambda page: answer([], current_page=page, next_page=page + 1 if page < 3 else None, **headers)
-    )  # fmt: skip
-    assert run(io, Listing(read)) == [Item("", "jane")] * 6
-    with_ids = world(lambda page: answer([], page_count=3))
-
-    def same(page: int) -> Call[Page[Item]]:
-        items = [Item("1", "jane")]
-        return Call("list", "GET", "/x", lambda answer: read_page(answer, items), {"page": page}, repeatable=True)
-
+    io = world(lambda page: answer([], current_page=page, next_page=page + 1 if page < 3 else None, **headers))
+    assert items(io, "") == [Item("", "jane")] * 6
     with pytest.raises(OACResponseError, match="repeats the page"):
-        run(with_ids, Listing(same))
-
-
-def test_a_server_that_never_ends_is_given_up() -> None:
-    io = world(lambda page: answer([page % 2], next_page=page + 1))
-    with pytest.raises(OACResponseError, match="more than 10000 pages"):
-        listing(io, PagePlan(allow_truncated=True))
-    assert len(asked(io)) == 10_001
+        items(world(lambda _page: answer([], page_count=3)), "1")
 
 
 # ------------------------------------------------------------------------------------------- the search index
 
 
-def building(ready_after: float, **headers: str) -> ManualIO:
-    def serve(age: float, request: Request) -> Response:
-        if age >= ready_after:
-            return numbers(30, 10)(page_of(request))
-        return response(503, '{"code": "SearchIndexNotReady", "message": "Search index is not ready"}', headers)
-
-    return answering(serve)
+def building(ready_after: float, asks: str) -> ManualIO:
+    not_ready = '{"code": "SearchIndexNotReady", "message": "Search index is not ready"}'
+    later = response(503, not_ready, {"retry-after": asks} if asks else {})
+    return answering(lambda age, request: later if age < ready_after else numbers(30, 10)(page_of(request)))
 
 
 @pytest.mark.parametrize("asks", ["1", "60", "150", ""])
 def test_an_index_that_is_not_ready_is_waited_for(asks: str) -> None:
-    io, lines = building(500.0, **({"retry-after": asks} if asks else {})), []
+    io, lines = building(500.0, asks), []  # type: tuple[ManualIO, list[str]]
     assert listing(io, PagePlan(), lines.append) == list(range(30))
-    assert len(lines) == 1
-    assert "Waiting to list numbers: OAC builds its search index, as it does after a restore." in lines[0]
+    (line,) = lines
+    assert "Waiting to list numbers: OAC builds its search index, as it does after a restore." in line
     assert 500 <= sum(io.slept) < 700
 
 
 def test_an_index_that_does_not_get_ready_is_given_up() -> None:
-    io = building(5000.0, **{"retry-after": "30"})
+    io = building(5000.0, "30")
     with pytest.raises(OACWaitTimeoutError, match=r"not ready after 600 s.*SearchIndexNotReady"):
         listing(io, PagePlan(index_patience=600))
     assert 500 <= sum(io.slept) < 800
 
 
-def test_another_503_is_none_of_the_index() -> None:
-    io = answering(lambda _age, _request: response(503, '{"code": "Paused", "message": "paused"}'))
+def test_another_503_is_not_about_the_index() -> None:
+    io = answering(response(503, '{"code": "Paused", "message": "paused"}'))
     with pytest.raises(OACApiError, match="Paused"):
         listing(io)
     assert sum(io.slept) < 60

@@ -1,14 +1,15 @@
-"""When a work request is polled again, and when waiting for it ends: pure decisions."""
+"""When a work request is polled again, and when waiting for it ends: the decisions, and the flow that polls."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, done_within, poll_until_done, wait
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
 from airflow_provider_oac.exceptions import (
     OACApiError,
@@ -21,9 +22,12 @@ from airflow_provider_oac.exceptions import (
     OACWaitTimeoutError,
     OACWorkRequestError,
 )
-from tests.unit.client.waiting_simulation import FIXED, OURS, compared, polled
+from airflow_provider_oac.transport.io import Request
+from tests.manual import Answer, ManualIO, response, unreachable
+from tests.unit.client.worlds import START, answering, asked, run
+from tools.bench.pauses import FIXED, OURS, compared
 
-ID, START = "lfc-cc:1-c9:2", 1_700_000_000.0
+ID = "lfc-cc:1-c9:2"
 
 
 def work(status: str, percent: float | None = 40.0, **members: Any) -> WorkRequest:
@@ -46,10 +50,9 @@ def api_error(status: int, *, retryable: bool = False, missing_role: bool = Fals
 BUSY = api_error(503, retryable=True)
 
 
-@given(st.floats(1.0, 86400.0))
-def test_an_end_is_noticed_within_5_percent_of_the_age_or_the_longest_pause(seconds: float) -> None:
-    late, _ = polled(seconds, WaitPlan(longest_pause=30.0).pause)
-    assert late <= max(1.0, min(30.0, 0.05 * seconds)) + 1e-6
+@given(st.floats(0.0, 86400.0))
+def test_a_pause_is_5_percent_of_the_age_within_1_to_30_s(age: float) -> None:
+    assert WaitPlan().pause(age) == pytest.approx(max(1.0, min(30.0, 0.05 * age)))
 
 
 def test_half_of_all_ends_are_noticed_sooner_than_every_5_s_with_half_the_polls() -> None:
@@ -198,3 +201,105 @@ def test_a_deadline_that_comes_during_trouble_names_the_trouble() -> None:
     seen.on_result(work("IN_PROGRESS", 10), START)
     with pytest.raises(OACWaitTimeoutError, match=r"IN_PROGRESS, 10 %.* raise timeout.*OAC said 503"):
         seen.on_error(BUSY, START + 5.0)
+
+
+# ------------------------------------------------------------- the flow, with a clock that moves only by sleeping
+
+
+def shown(status: str, percent: float = 0.0) -> Answer:
+    return response(200, json.dumps(work(status, percent).raw))
+
+
+def waited(io: ManualIO, plan: WaitPlan = WaitPlan(), **details: Any) -> tuple[WorkRequest, list[str]]:
+    lines: list[str] = []
+    return run(io, wait(ID, plan, **details), lines.append), lines
+
+
+def statuses(lines: list[str]) -> list[str]:
+    return ["trouble" if "cannot be read" in line else line.split(": ")[1].split(",")[0] for line in lines]
+
+
+def test_a_long_wait_polls_a_hundred_times_and_reports_each_status_once() -> None:
+    def oac(age: float, _request: Request) -> Answer:
+        if age < 10:
+            return shown("ACCEPTED")
+        return shown("IN_PROGRESS", age / 72.0) if age < 7200 else shown("SUCCEEDED", 100.0)
+
+    io = answering(oac)
+    work, lines = waited(io)
+    assert work.status == "SUCCEEDED"
+    assert statuses(lines) == ["ACCEPTED", "IN_PROGRESS", "SUCCEEDED"]
+    assert "after 0 s" in lines[0]
+    assert 100 < len(asked(io)) < 400
+    assert io.slept[0] == 1.0
+    assert io.slept == sorted(io.slept)
+    assert io.time - START < 7200 + 30 + 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (shown("IN_PROGRESS", 7), "after 95 s its state is IN_PROGRESS, 7 %"),
+        (response(429, "", {"retry-after": "100"}), "HTTP 429"),
+        (response(503, "", {"retry-after": "100"}), "HTTP 503"),
+    ],
+)
+def test_the_last_poll_is_at_the_deadline_whatever_oac_asks_for(answer: Answer, says: str) -> None:
+    io = answering(answer)
+    with pytest.raises(OACWaitTimeoutError, match=says):
+        waited(io, WaitPlan(deadline=START + 95.0), started_at=START)
+    assert io.time == pytest.approx(START + 95.0)
+
+
+def test_the_age_counts_from_the_submission() -> None:
+    io = answering(lambda age, _request: shown("IN_PROGRESS") if age < 60 else shown("SUCCEEDED"))
+    _, lines = waited(io, started_at=START - 1000.0)
+    assert io.slept == [30.0, 30.0]
+    assert "after 1000 s" in lines[0]
+
+
+def test_trouble_and_work_in_turns_are_reported_at_each_change_and_a_retry_after_is_respected() -> None:
+    page, busy = response(200, "<html>"), response(503, "", {"retry-after": "17"})
+    answers = [shown("IN_PROGRESS"), page, page, shown("IN_PROGRESS"), busy, page, shown("SUCCEEDED")]
+    io = answering(lambda _age, _request: answers.pop(0))
+    _, lines = waited(io)
+    assert statuses(lines) == ["IN_PROGRESS", "trouble", "IN_PROGRESS", "trouble", "trouble", "SUCCEEDED"]
+    assert "HTTP 503" in lines[3]
+    assert io.slept == [1.0, 1.0, 1.0, 1.0, 17.0, 1.05]
+
+
+def test_success_is_reported_once_by_the_task_and_not_by_the_trigger_before_it() -> None:
+    io = answering(lambda age, _request: shown("IN_PROGRESS") if age < 5 else shown("SUCCEEDED", 100.0))
+    lines: list[str] = []
+    run(io, poll_until_done(WorkRequestTarget(ID, report=lines.append)))
+    assert statuses(lines) == ["IN_PROGRESS"]
+    assert statuses(waited(io)[1]) == ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize(
+    ("before", "ends_after", "within", "done", "polls"),
+    [
+        (shown("IN_PROGRESS"), 0.0, 3.0, True, 1),
+        (shown("IN_PROGRESS"), 2.5, 3.0, True, 4),
+        (shown("IN_PROGRESS"), 5.0, 3.0, False, 4),
+        (shown("IN_PROGRESS"), 5.0, 0.0, False, 1),
+        (shown("IN_PROGRESS"), 3.0, 3.0, True, 4),
+        (unreachable(), 1.0, 3.0, True, 2),
+        # A lasting error counts as done: the caller polls again and judges.
+        (shown("FAILED"), 5.0, 3.0, True, 1),
+        (response(403), 5.0, 3.0, True, 1),
+    ],
+)
+def test_work_is_polled_for_some_seconds_and_at_least_once(
+    before: Answer, ends_after: float, within: float, done: bool, polls: int
+) -> None:
+    io = answering(lambda age, _request: shown("SUCCEEDED") if age >= ends_after else before)
+    assert run(io, done_within(WorkRequestTarget(ID), within)) is done
+    assert (len(asked(io)), io.slept) == (polls, [1.0] * (polls - 1))
+
+
+def test_a_status_that_the_work_itself_causes_is_waited_through() -> None:
+    io = answering(lambda age, _request: response(403) if age < 90 else shown("SUCCEEDED"))
+    assert statuses(waited(io, WaitPlan(tolerated=[403]))[1]) == ["trouble", "SUCCEEDED"]
+    with pytest.raises(OACError, match="403"):
+        waited(answering(response(403)), WaitPlan(tolerated=[401]))

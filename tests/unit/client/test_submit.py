@@ -15,19 +15,19 @@ from airflow_provider_oac.client.flows.create_connection import NewConnection
 from airflow_provider_oac.client.flows.create_snapshot import NewSnapshot, SnapshotOrder
 from airflow_provider_oac.client.flows.register_snapshot import Registration
 from airflow_provider_oac.client.flows.restore import Restore
-from airflow_provider_oac.client.flows.start_run import Mark, Run
-from airflow_provider_oac.client.flows.submit import TRACES_HOLD, Attempts, Submission, submit_once
+from airflow_provider_oac.client.flows.start_run import Run
+from airflow_provider_oac.client.flows.submit import Attempts, Submission, submit_once
 from airflow_provider_oac.client.rest import datasets
 from airflow_provider_oac.client.rest.connections import ConnectionOrder
 from airflow_provider_oac.client.rest.snapshots import Storage
 from airflow_provider_oac.client.snapshot_names import task_mark
-from airflow_provider_oac.exceptions import OACAuthError, OACError, OACSupersededError
+from airflow_provider_oac.exceptions import OACError, OACSupersededError
 from airflow_provider_oac.operators.task_state import TaskRecord, TaskState
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, ManualIO, response, unreachable
 from tests.tasks import StateStore, TaskInstance
 from tests.unit.client.snapshot_lists import listing
-from tests.unit.client.worlds import START, answering, asked, run
+from tests.unit.client.worlds import answering, asked, run
 
 DATASET, FOLDER = ids.object_id("admin", "Orders"), ids.catalog_id("/@Catalog/shared/Sales")
 BOOK = ids.catalog_id("/@Catalog/shared/Sales/Board")
@@ -45,7 +45,6 @@ KINDS: dict[str, Callable[..., Submission[Any, Any]]] = {
 }
 BODY = {"workRequestId": "w:1", "connectionId": "c", "id": BOOK, "name": "New", "type": "workbooks"}
 ACCEPTED = response(202, json.dumps(BODY), {"oa-work-request-id": "w:1"})
-SHOWN = [name for name, make in KINDS.items() if make().where]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -74,14 +73,11 @@ class World:
     def __init__(self, *posts: Answer) -> None:
         self.posts = list(posts)
         self.snapshots: list[str] = []
-        self.on_post: Callable[[], None] = lambda: None
         self.notes: list[str] = []
-        self.lines: list[str] = []
         self.io: ManualIO = answering(self.answer, SleepyIO)
 
     def answer(self, _age: float, request: Request) -> Answer:
         if request.method == "POST":
-            self.on_post()
             answer = self.posts.pop(0)
             if answer is ACCEPTED and request.url.endswith("/snapshots"):
                 self.snapshots.append(json.loads(request.body or b"")["name"])
@@ -102,7 +98,7 @@ class World:
             self.io.api = api  # type: ignore[attr-defined]
             return await flow(api)
 
-        return run(self.io, whole, self.lines.append)
+        return run(self.io, whole)
 
     @property
     def sent(self) -> int:
@@ -126,16 +122,6 @@ def test_what_oac_certainly_did_not_act_on_is_taken_back_and_not_searched(kind: 
 
 
 @every_kind
-def test_without_a_token_nothing_is_sent_and_nothing_stays_remembered(kind: str) -> None:
-    world = World()
-    world.io = ManualIO(lambda _request: response(401, '{"error": "invalid_client"}'))
-    with pytest.raises(OACAuthError):
-        world.submit(kind)
-    # Some kinds look first.
-    assert world.notes in ([], ["remember", "take back"])
-
-
-@every_kind
 @pytest.mark.parametrize(
     "answers",
     [[unreachable(sent=True)] * 3, [response(503)] * 3, [response(200, "<html>")] * 3, [response(503), response(400)]],
@@ -147,16 +133,6 @@ def test_what_oac_may_have_acted_on_stays_remembered(kind: str, answers: list[An
         world.submit(kind, confirmation_timeout=0.0)
     assert "take back" not in world.notes
     assert world.sent == min(len(answers), KINDS[kind]().sends)
-
-
-@pytest.mark.parametrize("kind", SHOWN)
-def test_what_is_waited_for_is_said(kind: str) -> None:
-    world = World(ACCEPTED)
-    more = {"traces": Mark()} if kind == "run" else {"suspect": True}
-    world.submit(kind, confirmation_timeout=4.0, **more)
-    assert "An earlier try may have sent the request to" in world.lines[0]
-    assert "for up to 4 s" in world.lines[0]
-    assert sum(world.io.slept) == 4.0
 
 
 def memory(store: StateStore, try_number: int) -> TaskState:
@@ -181,29 +157,6 @@ def test_a_try_that_was_replaced_while_it_slept_sends_nothing(kind: str) -> None
     assert (world.sent, len(results)) == (2, 1)
     # Nor does it touch what the other remembers.
     assert second.of_this_order() == TaskRecord(2, sending=True)
-
-
-@pytest.mark.parametrize("kind", SHOWN)
-def test_after_a_long_pause_traces_are_searched_again(kind: str) -> None:
-    world = World(response(429, "", {"retry-after": str(TRACES_HOLD + 1)}), ACCEPTED)
-    world.submit(kind)
-    assert world.notes == ["remember", "take back", "remember"]
-    methods = [request.method for request in asked(world.io)]
-    assert "GET" in methods[methods.index("POST") :]
-
-
-def test_an_instance_that_keeps_asking_to_wait_is_asked_a_few_times() -> None:
-    world = World(*[response(429, "", {"retry-after": "100"})] * 9)
-    with pytest.raises(OACError, match="OAC repeatedly asked to wait"):
-        world.submit("snapshot")
-    assert world.notes == ["remember", "take back"] * 3
-
-
-def test_what_another_try_sent_during_a_long_pause_is_adopted() -> None:
-    world = World(response(429, "", {"retry-after": "100"}))
-    world.on_post = lambda: world.snapshots.append(str(ORDER.name(START, None)))
-    assert world.submit("snapshot").work_request_id is None
-    assert world.sent == 1
 
 
 def test_a_store_that_cannot_be_asked_is_no_permission_to_send() -> None:

@@ -24,6 +24,7 @@ from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACError,
     OACKilledError,
+    OACTransportError,
     OACUncertainError,
 )
 from tests.manual import Answer, ManualIO, in_turn, response, unreachable
@@ -151,8 +152,11 @@ def test_refusals_that_ask_to_send_again_count_as_sends() -> None:
 
 def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_asked() -> None:
     work = Work(suspect=True, confirmation_timeout=1.0)
-    result, io, lines = submitted(work, ACCEPTED)
-    assert (result, io.slept, len(lines)) == ("accepted", [1.0], 1)
+    result, io, (line,) = submitted(work, ACCEPTED)
+    assert (result, io.slept) == ("accepted", [1.0])
+    assert (
+        "An earlier try may have sent the request to start the work. Searching the list of works for up to 1 s" in line
+    )
     assert work.log == ["trace", "trace", "prepare", "call", "remember"]
     work = Work(suspect=True, confirmation_timeout=0.0, shows=[True])
     assert submitted(work)[::2] == ("found", [])
@@ -160,12 +164,36 @@ def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_aske
 
 
 @pytest.mark.parametrize(
-    ("wait", "again"), [(WAIT, []), (LONG_WAIT, ["take back", "trace", "call", "remember"])], ids=["shorter", "longer"]
+    ("shows", "answers", "result", "again"),
+    [
+        ([], [WAIT, ACCEPTED], "accepted", []),
+        ([], [LONG_WAIT, ACCEPTED], "accepted", ["call", "remember"]),
+        # Another try has sent it during the pause.
+        ([True], [LONG_WAIT], "found", []),
+    ],
 )
-def test_only_a_pause_longer_than_traces_hold_needs_a_new_search(wait: Answer, again: list[str]) -> None:
+def test_only_a_pause_longer_than_traces_hold_needs_a_new_search(
+    shows: list[bool | OACError], answers: list[Answer], result: str, again: list[str]
+) -> None:
+    work = Work(shows=shows)
+    assert submitted(work, *answers)[0] == result
+    searched = ["take back", "trace"] if LONG_WAIT in answers else []
+    assert work.log == ["prepare", "call", "remember", *searched, *again]
+
+
+def test_an_instance_that_keeps_asking_to_wait_is_asked_three_times() -> None:
     work = Work()
-    assert submitted(work, wait, ACCEPTED)[0] == "accepted"
-    assert work.log == ["prepare", "call", "remember", *again]
+    with pytest.raises(OACError, match=r"OAC repeatedly asked to wait\. Nothing was sent"):
+        submitted(work, *[LONG_WAIT] * 3)
+    assert work.log == ["prepare", *["call", "remember", "take back", "trace"] * 3]
+
+
+def test_a_lost_response_of_the_token_service_is_no_lost_response_of_oac() -> None:
+    work = Work()
+    io = ManualIO(lambda _request: unreachable(sent=True))
+    with pytest.raises(OACTransportError):
+        run(io, submit_once(work, Attempts(take_back=lambda: work.log.append("take back"))))
+    assert work.log == ["prepare", "call", "take back"]
 
 
 @pytest.mark.parametrize(("status", "existed"), [(200, True), (404, False)])
