@@ -42,7 +42,7 @@ RULES = {
     ),
     "retry": ("transport/retry", ("transport/test_retry",)),
     "snapshot_names": ("client/snapshot_names", ("client/test_snapshot_names",)),
-    "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_loop", "client/test_submit_model")),
+    "submit": ("client/flows/submit", ("client/test_submit", "client/test_submit_model")),
     "token": ("auth/token", ("auth/test_token",)),
 }
 #: A mutant hangs after this many CPU seconds, or ten times as many by the wall clock; it then counts as detected.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -38,13 +39,6 @@ class Counted:
 
     def commit(self) -> None:
         self.state = "committed"
-
-
-class Forgotten(list[Any]):
-    """The requests are of no interest here, and would grow with the catalog."""
-
-    def append(self, _item: Any) -> None:
-        pass
 
 
 class Catalog(ManualIO):
@@ -92,7 +86,8 @@ def catalog(folders: int, failing: str = "") -> Catalog:
 
     io = answering(answer, Catalog)
     assert isinstance(io, Catalog)
-    io.seen, io.requests = [], Forgotten()
+    # The requests are of no interest here, and would grow with the catalog.
+    io.seen, io.requests = [], deque(maxlen=0)  # type: ignore[assignment]
     return io
 
 

@@ -60,12 +60,6 @@ def test_an_answer_without_an_id_is_an_error_that_names_the_places(body: Any) ->
         accepted(body, "  ")
 
 
-@pytest.mark.parametrize("value", [{"work_request_id": "x"}, 5, None])
-def test_what_is_no_text_is_no_id(value: Any) -> None:
-    with pytest.raises(OACConfigurationError, match=r"type (dict|int|NoneType)\. .*\['work_request_id'\]"):
-        work_requests.get(value)
-
-
 @given(st.text(min_size=1, max_size=20))
 def test_no_id_leaves_its_segment(text: str) -> None:
     try:
@@ -79,11 +73,20 @@ def test_no_id_leaves_its_segment(text: str) -> None:
         assert encoded not in (".", "..")
 
 
-@pytest.mark.parametrize("nothing", ["", ".", ".."])
+OTHER_TYPE = r"type (dict|int|NoneType)\. .*\['work_request_id'\]"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        *((nothing, "names something, but it is") for nothing in ("", ".", "..")),
+        *((value, OTHER_TYPE) for value in ({"work_request_id": "x"}, 5, None)),
+    ],
+)
 @pytest.mark.parametrize("make", [snapshots.get, snapshots.delete, work_requests.get])
-def test_an_id_that_would_address_something_else_is_refused(make: Any, nothing: str) -> None:
-    with pytest.raises(OACConfigurationError, match="names something, but it is"):
-        make(nothing)
+def test_an_id_that_would_address_something_else_is_refused(make: Any, value: Any, says: str) -> None:
+    with pytest.raises(OACConfigurationError, match=says):
+        make(value)
 
 
 WORK = {"id": ID, "operationType": "CREATE_SNAPSHOT", "status": "IN_PROGRESS", "percentComplete": 12.5}

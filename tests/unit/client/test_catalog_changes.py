@@ -1,13 +1,17 @@
-"""What is never moved or deleted, whatever OAC would say. Pure."""
+"""What is never moved or deleted, whatever OAC would say, and where a moved item is found."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.flows.catalog_changes import Move, Place, check_no_root, delete_folder
+from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.exceptions import OACConfigurationError
-from tests.manual import response
+from airflow_provider_oac.transport.io import Request
+from tests.manual import Answer, response, unreachable
 from tests.unit.client.worlds import answering, asked, run
 
 SALES = ids.catalog_id("/@Catalog/shared/Sales")
@@ -41,3 +45,19 @@ def test_a_folder_of_everybody_is_never_deleted_or_moved(path: str) -> None:
 def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
     with pytest.raises(OACConfigurationError, match=r"(an empty part or|the content of all users).*renders to"):
         check_no_root("folders", ids.catalog_id(path), "deleted")
+
+
+def test_an_item_with_an_opaque_id_is_found_where_it_was_moved_to_although_the_response_was_lost() -> None:
+    item = {"id": "opaque", "name": "Board", "type": "reports", "parentId": ids.catalog_id("/@Catalog/shared/Old")}
+    moved = ids.catalog_id("/@Catalog/shared/Sales/Board")
+    at = {"opaque": item}
+
+    def answer(_age: float, request: Request) -> Answer:
+        if request.method == "POST":
+            at[moved] = {**at.pop("opaque"), "id": moved, "parentId": SALES}
+            return unreachable(sent=True)
+        found = at.get(request.url.split("?")[0].rpartition("/")[2])
+        return response(200, json.dumps(found)) if found else response(404, '{"code": "NotFound"}')
+
+    result = run(answering(answer), submit_once(Move("reports", "opaque", Place(SALES))))
+    assert result.item.id == moved

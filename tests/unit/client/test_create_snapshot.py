@@ -1,4 +1,4 @@
-"""Creating a snapshot once: names, marks and what the list shows. `test_submit_loop.py` tests what all work shares."""
+"""Creating a snapshot once: names, marks and what the list shows. `test_submit.py` tests what all work shares."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from airflow_provider_oac.client.flows.create_snapshot import NewSnapshot, SnapshotOrder, Taken, find_named
 from airflow_provider_oac.client.flows.submit import Attempts, submit_once
 from airflow_provider_oac.client.rest.snapshots import Storage
-from airflow_provider_oac.exceptions import OACUncertainError
 from airflow_provider_oac.transport.io import Request
 from tests.manual import Answer, ManualIO, response, unreachable
 from tests.unit.client.snapshot_lists import listing
@@ -79,27 +78,13 @@ def test_a_request_whose_answer_says_nothing_is_found_by_its_mark(answer: Answer
 
 def test_a_request_that_is_not_listed_in_time_is_sent_again_under_another_name() -> None:
     # Should OAC list the first one later, the task's log names the duplicate.
-    oac, before, lines = Oac((True, LOST), (True, ACCEPTED), listed_after=45.0), [], []  # type: ignore[var-annotated]
-    io = answering(oac)
+    io, before, lines = answering(Oac((True, LOST), (True, ACCEPTED), listed_after=45.0)), [], []  # type: ignore[var-annotated]
     got = taken(io, lines, Attempts(before.append))
     first, second = posted(io)
     assert (got.name, before) == (second, [first, second])
     assert first != second
     assert io.time - START >= 30.0
     assert f"it is a duplicate: create a snapshot with the mark {MARK}, named {first}." in lines[1]
-
-
-def test_an_earlier_request_that_is_listed_late_is_adopted_instead_of_a_third_one() -> None:
-    oac = Oac((True, LOST), (False, LOST), listed_after=45.0)
-    io = answering(oac)
-    assert [taken(io).name] == [name for _, name in oac.taken] == posted(io)[:1]
-
-
-def test_in_the_end_it_is_uncertain() -> None:
-    io = answering(Oac(*[(False, LOST)] * 3))
-    with pytest.raises(OACUncertainError, match=r"mark feedbeefa*: 3 requests had .* the list of snapshots first"):
-        taken(io)
-    assert len(set(posted(io))) == 3
 
 
 @pytest.mark.parametrize("how", [{"search_first": True}, {"suspect": True}, {"search_first": True, "suspect": True}])

@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.client.calls import Call
+from airflow_provider_oac.client.flows import system_settings
 from airflow_provider_oac.client.flows.create_connection import NewConnection, owned
 from airflow_provider_oac.client.flows.submit import submit_once
-from airflow_provider_oac.client.flows.system_settings import (
-    allowed,
-    apply_domains,
-    domain_changes,
-    effective_settings,
-    mail_differences,
-    setting_changes,
-    setting_text,
-)
 from airflow_provider_oac.client.rest import connections, mail, safe_domains, settings
 from airflow_provider_oac.client.rest.catalog import CatalogItem
 from airflow_provider_oac.client.secret_names import masked, secret_names, secrets_of, texts_of
@@ -76,11 +68,11 @@ def test_a_number_or_a_switch_is_no_secret_setting() -> None:
 
 
 def test_settings_are_texts_and_differ_by_text() -> None:
-    texts = [setting_text("k", value) for value in (True, False, 7, 1.5, "x")]
+    texts = [system_settings.setting_text("k", value) for value in (True, False, 7, 1.5, "x")]
     assert texts == ["true", "false", "7", "1.5", "x"]
     with pytest.raises(OACConfigurationError, match="not NoneType"):
-        setting_text("k", None)
-    changes = setting_changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
+        system_settings.setting_text("k", None)
+    changes = system_settings.setting_changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"})
     assert changes == {"b": ("2", "3"), "c": (None, "4")}
 
 
@@ -89,7 +81,7 @@ def test_a_setting_that_is_pending_wins() -> None:
         value = "new" if "pending=true" in request.url else "old"
         return response(200, json.dumps({"items": [{"key": "k", "value": value}]}))
 
-    assert run(answering(oac), effective_settings()) == {"k": "new"}
+    assert run(answering(oac), system_settings.effective_settings()) == {"k": "new"}
 
 
 @pytest.mark.parametrize(
@@ -109,14 +101,16 @@ def test_a_mail_server_differs_by_what_is_wanted_and_never_by_secrets() -> None:
     auth = {"authType": "USERNAME_PASSWORD_AUTH", "username": "u", "password": SECRET}
     wanted = server(auth=auth)
     sender = {"emailAddress": "b@example.com", "more": 1}
-    assert mail_differences(mail.MailServer("h", 25, sender, {"authType": "NO_AUTH"}, wanted.security), wanted) == {
+    assert system_settings.mail_differences(
+        mail.MailServer("h", 25, sender, {"authType": "NO_AUTH"}, wanted.security), wanted
+    ) == {
         "sender.emailAddress": ("b@example.com", "a@example.com"),
         "auth.authType": ("NO_AUTH", "USERNAME_PASSWORD_AUTH"),
         "auth.username": (None, "u"),
     }
     assert SECRET not in repr(wanted) + repr(mail.configure(wanted))
     deep = {"authType": "OAUTH2_AUTH", "oauth": {"clientSecret": "s"}, "credentials": {"key": "s"}}
-    assert set(mail_differences(None, server(auth=deep))) == {
+    assert set(system_settings.mail_differences(None, server(auth=deep))) == {
         "host", "port", "sender.emailAddress", "auth.authType", "connectionSecurity.connectionSecurityType",
     }  # fmt: skip
 
@@ -158,7 +152,7 @@ def test_a_text_that_is_no_safe_domain_is_refused(domain: Any) -> None:
 def test_policies_are_all_nine() -> None:
     for policy in (["img-src"], {"img-src": True, "font-src": False}, "img-src"):
         assert safe_domains.checked_policy("d", policy) == IMAGES
-    assert allowed(IMAGES) == ["img-src"]
+    assert system_settings.allowed(IMAGES) == ["img-src"]
 
 
 @pytest.mark.parametrize(
@@ -177,17 +171,17 @@ def test_the_changes_of_domains() -> None:
     # A tenth policy of a newer OAC is no difference.
     there = {"Same.com": {**IMAGES, "worker-src": True}, "other.com": OFF, "gone.com": IMAGES, "stays.com": OFF}
     wanted = {"same.com": IMAGES, "other.com": IMAGES, "new.com": OFF}
-    todo = domain_changes(there, wanted, ["GONE.com", "never.com"])
+    todo = system_settings.domain_changes(there, wanted, ["GONE.com", "never.com"])
     assert (todo.created, todo.updated) == ({"new.com": OFF}, {"other.com": (OFF, IMAGES)})
     assert (list(todo.deleted), todo.unchanged) == (["gone.com"], ("Same.com",))
-    assert sorted(domain_changes(there, wanted, only=True).deleted) == ["gone.com", "stays.com"]
+    assert sorted(system_settings.domain_changes(there, wanted, only=True).deleted) == ["gone.com", "stays.com"]
 
 
 def test_a_domain_that_oac_does_not_delete_is_an_error() -> None:
     refused, listed = response(400, '{"message": "no"}'), response(200, '[{"a.com": {}}]')
     io = answering(lambda _age, request: refused if request.method == "DELETE" else listed)
     with pytest.raises(OACError, match="no"):
-        run(io, apply_domains(domain_changes({"a.com": OFF}, {}, ["a.com"])))
+        run(io, system_settings.apply_domains(system_settings.domain_changes({"a.com": OFF}, {}, ["a.com"])))
 
 
 @pytest.mark.parametrize(

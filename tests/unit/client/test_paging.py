@@ -13,12 +13,7 @@ import pytest
 from airflow_provider_oac.client.api import Api
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.paging import LONGEST_LIST, Listing, Page, PagePlan, collected, pages, read_page
-from airflow_provider_oac.exceptions import (
-    OACApiError,
-    OACIncompleteListError,
-    OACResponseError,
-    OACWaitTimeoutError,
-)
+from airflow_provider_oac.exceptions import OACApiError, OACIncompleteListError, OACResponseError, OACWaitTimeoutError
 from airflow_provider_oac.transport.io import Request, Response
 from tests.manual import Answer, ManualIO, response
 from tests.unit.client.worlds import answering, asked, run

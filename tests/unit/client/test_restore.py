@@ -10,15 +10,7 @@ import pytest
 
 from airflow_provider_oac.client.flows import restore
 from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
-from airflow_provider_oac.client.flows.restore import (
-    TOLERATED,
-    ReadinessTarget,
-    Restore,
-    check_system,
-    check_target,
-    ready_again,
-    ready_now,
-)
+from airflow_provider_oac.client.flows.restore import TOLERATED, Restore, check_system, check_target
 from airflow_provider_oac.client.flows.submit import submit_once
 from airflow_provider_oac.client.rest.system import System
 from airflow_provider_oac.exceptions import (
@@ -107,21 +99,21 @@ LIST = response(body="[]")
 
 def test_a_poll_that_meets_no_instance_fails() -> None:
     with pytest.raises(OACApiError, match="503"):
-        run(by_path([response(503)], [LIST]), ReadinessTarget(WaitPlan()).poll)
+        run(by_path([response(503)], [LIST]), restore.ReadinessTarget(WaitPlan()).poll)
 
 
 @pytest.mark.parametrize(
     ("system", "search"), [(response(503), LIST), (NOBODY, LIST), (unreachable(), LIST), (SYSTEM, NO_INDEX)]
 )
 def test_one_look_at_an_instance_that_is_not_ready_is_no_failure(system: Answer, search: Answer) -> None:
-    assert run(by_path([system], [search]), ready_now()) is None
+    assert run(by_path([system], [search]), restore.ready_now()) is None
 
 
 def ready_within(
     io: ManualIO, seconds: float = 1800.0, lines: list[str] | None = None, **details: Any
 ) -> restore.Readiness:
     report = (lines if lines is not None else []).append
-    return run(io, ready_again(WaitPlan(deadline=io.time + seconds), **details), report)
+    return run(io, restore.ready_again(WaitPlan(deadline=io.time + seconds), **details), report)
 
 
 def test_an_instance_is_ready_when_it_answers_and_can_search() -> None:

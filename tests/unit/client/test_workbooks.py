@@ -133,8 +133,7 @@ def test_a_pdf_is_one_file_of_exports_of_five_canvases(count: int, sizes: list[i
 
 
 @pytest.mark.parametrize(
-    ("count", "names"),
-    [(1, "canvas '0'"), (3, "canvases '0', '1', '2'"), (5, "canvases '0', '1', '2' and 2 more")],
+    ("count", "names"), [(1, "canvas '0'"), (3, "canvases '0', '1', '2'"), (5, "canvases '0', '1', '2' and 2 more")]
 )
 def test_a_message_names_workbook_and_canvases(count: int, names: str) -> None:
     canvases = [canvas(number, str(number)) for number in range(count)]
