@@ -55,9 +55,15 @@ def test_the_id_of_a_work_request_is_found_wherever_oac_puts_it(body: Any, heade
         b"", None, b"<html>", {}, [], "text", {"workRequestId": 7}, {"resourceUri": "/"}, {"resourceUri": 7}, {"id": ID}
     ],
 )  # fmt: skip
-def test_an_answer_without_an_id_is_an_error_that_names_the_places(body: Any) -> None:
+@pytest.mark.parametrize("header", [None, "  "])
+def test_an_answer_without_an_id_is_an_error_that_names_the_places(body: Any, header: str | None) -> None:
     with pytest.raises(OACResponseError, match=r"HTTP 202 .* workRequestId.*resourceUri.*oa-work-request-id"):
-        accepted(body, "  ")
+        accepted(body, header)
+
+
+def test_an_id_is_one_segment_of_the_path() -> None:
+    assert work_requests.get(ID).path == "/workRequests/lfc-cc%3A13347-c9%3A3962654"
+    assert snapshots.get("a/../b?c#d e").path == "/snapshots/a%2F..%2Fb%3Fc%23d%20e"
 
 
 @given(st.text(min_size=1, max_size=20))

@@ -27,6 +27,7 @@ class Lazy(Sequence[Any]):
         return 2
 
 
+API = "https://h/api/20210901"
 TOKEN = Token("t", 0, 9)
 
 
@@ -79,7 +80,7 @@ def test_a_name_or_an_argument_that_does_not_fit_is_explained(name: str, argumen
         ({"path": "/api/20210901/system"}, "https://h/api/20210901/system"),
         ({"path": "/xmlpserver/services/rest/v1/reports", "base": ""}, "https://h/xmlpserver/services/rest/v1/reports"),
         ({"path": "/a b/ü/lfc-cc:1%3A2", "base": "/api/x/"}, "https://h/api/x/a%20b/%C3%BC/lfc-cc:1%3A2"),
-        ({"query": {"a": ["1", "2"], "b": None, "c": Lazy()}}, "https://h/api/20210901/x?a=1&a=2&c=a&c=b"),
+        ({"query": {"a": ["1", "b&c"], "b": None, "c": Lazy(), "d": ""}}, f"{API}/x?a=1&a=b%26c&c=a&c=b&d="),
     ],
 )
 def test_a_path_below_the_base(parts: dict[str, Any], wanted: str) -> None:

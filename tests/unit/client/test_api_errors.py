@@ -89,7 +89,7 @@ EXPLAINED: dict[str, tuple[Response, str]] = {
     "index": (body(503, {"code": "SearchIndexNotReady"}), "builds its search index.*few minutes"),
     "503": (body(503, {}), "paused, restarting, restoring or overloaded.*Check its state"),
     "507": (body(507, {}), "internal error in OAC"),
-    "redirect": (body(302, b"", location="https://i.example.com/x"), "redirects to https://i.example.com/x; redirects"),
+    "redirect": (body(302, b"", location="https://i.example.com/x"), "to https://i.example.com/x; .*without a path"),
     "418": (body(418, {}), "unknown.*Oracle Support"),
 }
 

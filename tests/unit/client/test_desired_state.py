@@ -185,19 +185,19 @@ def test_a_domain_that_oac_does_not_delete_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("missing", "says"),
+    ("call", "params", "says"),
     [
-        *(({name: ""}, f"{name} missing.*created or updated") for name in ("username", "password")),
-        ({"connectionType": ""}, "has no connectionType"),
+        *(
+            (call, {**PARAMS, name: ""}, f"{name} missing.*created or updated")
+            for name in ("username", "password")
+            for call in (connections.create, lambda order: connections.update("id", order))
+        ),
+        (connections.create, {"username": "u", "password": "p"}, "has no connectionType"),
     ],
 )
-def test_a_connection_without_type_or_credentials_is_never_sent(missing: dict[str, str], says: str) -> None:
-    order = connections.ConnectionOrder("CRM", {**PARAMS, **missing})
+def test_a_connection_without_type_or_credentials_is_never_sent(call: Any, params: dict[str, str], says: str) -> None:
     with pytest.raises(OACConfigurationError, match=says):
-        connections.create(order)
-    if "connectionType" not in missing:
-        with pytest.raises(OACConfigurationError, match=says):
-            connections.update("id", order)
+        call(connections.ConnectionOrder("CRM", params))
 
 
 def test_the_password_is_in_no_repr() -> None:

@@ -43,6 +43,11 @@ def wanted(file_format: str = "pdf") -> WantedFile:
     return WantedFile("a label", f"s3://b/x/Board.{file_format}", WORKBOOK, "Board", file_format, 1440, 900)
 
 
+def test_an_export_has_the_canvases_and_the_size_that_are_wanted() -> None:
+    body = workbooks.export(WORKBOOK, "Board", ["a", "b"], "png", 3600, 1).body
+    assert (body["canvasIds"], body["screenwidth"], body["screenheight"]) == (["a", "b"], 3600, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -87,6 +92,7 @@ def test_an_answer_that_is_no_list_of_canvases_is_an_error(body: str) -> None:
 def test_details_are_read_leniently() -> None:
     found = workbooks.get(WORKBOOK).read(response(200, '{"name": "Board", "owner": null, "x": 1}'))
     assert (found.name, found.owner, found.id, found.raw["x"]) == ("Board", "", "", 1)
+    assert workbooks.get(WORKBOOK, ["name", "content"]).query == {"fields": "name,content"}
 
 
 @pytest.mark.parametrize(
