@@ -13,7 +13,7 @@ from airflow_provider_oac.client.flows.acl_changes import access, check_taken, d
 from airflow_provider_oac.client.rest import acl
 from airflow_provider_oac.client.rest.acl import DELETE_MATCHING, PERMISSIONS, REPLACE_ALL, REPLACE_MATCHING, Access
 from airflow_provider_oac.client.rest.catalog import APPLICATION_ROLE
-from airflow_provider_oac.exceptions import OACConfigurationError, OACError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from tests.manual import response
 
 JANE, JOE = access("jane", ["read", "list"]), access("joe", ["read"])
@@ -157,11 +157,3 @@ def test_unknown_members_and_permissions_are_kept() -> None:
     one, two = acl.get("folders", "L3g").read(response(200, json.dumps(body)))
     assert (one.account_type, one.allowed, one.raw["a"]) == ("Robot", ("read", "fly"), 1)
     assert (two.account_type, two.permissions) == ("", frozenset())
-
-
-@pytest.mark.parametrize(
-    "body", ["{}", '["x"]', '[{"accountType": "User"}]', '[{"accountGuid": "x", "permissions": []}]']
-)
-def test_what_is_no_list_of_permissions_is_an_error(body: str) -> None:
-    with pytest.raises(OACResponseError):
-        acl.get("folders", "L3g").read(response(200, body))

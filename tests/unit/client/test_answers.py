@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.client.calls import Call, segment
 from airflow_provider_oac.client.ids import encoded
-from airflow_provider_oac.client.rest import catalog, connections, snapshots, system, work_requests
+from airflow_provider_oac.client.rest import (
+    acl,
+    catalog,
+    connections,
+    datasets,
+    mail,
+    safe_domains,
+    settings,
+    snapshots,
+    system,
+    work_requests,
+    workbooks,
+)
 from airflow_provider_oac.client.rest.work_requests import accepted_id
 from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
 from tests.manual import response
@@ -153,33 +165,6 @@ def test_what_a_snapshot_does_not_tell_is_empty(storage: Any, bar: Any) -> None:
     assert (found.name, found.bar_uri, found.bucket, found.region, found.namespace) == ("", "", None, None, None)
 
 
-NO_ARRAY = "The member .items. of the list of snapshots should be a JSON array"
-
-
-@pytest.mark.parametrize(
-    ("call", "body", "says"),
-    [
-        (snapshots.list_all(), b"<html>", "no valid JSON"),
-        (snapshots.list_all(), b"", "no valid JSON"),
-        (snapshots.list_all(), [], "should be a JSON object, but it is list"),
-        (snapshots.list_all(), {}, NO_ARRAY),
-        (snapshots.list_all(), {"items": {}}, NO_ARRAY),
-        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, but it is str"),
-        # An item that cannot be read makes the list unusable: pruning over half a list would delete too much.
-        (snapshots.list_all(), {"items": [SNAPSHOT, {"name": "n"}]}, "'id'.*members are: name"),
-        (snapshots.get("s1"), {}, "'id'.*members are: none"),
-        (snapshots.get("s1"), {"id": 7}, "'id'"),
-        (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
-        (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
-        (system.get(), [], "should be a JSON object"),
-        (catalog.list_items("folders").page(1), [{"type": "folders"}], "as OAC answers a list without a search"),
-    ],
-)
-def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str) -> None:
-    with pytest.raises(OACResponseError, match=says):
-        read(call, body)
-
-
 def test_a_page_in_place_of_an_answer_is_reported_as_such() -> None:
     with pytest.raises(OACResponseError, match=r"Could not .*a proxy or a sign-in page answers in place of OAC"):
         run(answering(response(200, "<html>")), system.get())
@@ -213,7 +198,42 @@ def test_the_id_of_a_new_connection(status: int, body: Any, connection_id: str |
     assert read(CREATE_CONNECTION, body, status) == connection_id
 
 
-@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b"OK", {"error": "x"}, []])
-def test_a_200_that_does_not_show_a_new_connection_is_an_error(body: Any) -> None:
-    with pytest.raises(OACResponseError):
-        read(CREATE_CONNECTION, body)
+NO_ARRAY = "The member .items. of the list of snapshots should be a JSON array"
+
+
+OTHER_FORMS: list[tuple[Call[Any], list[Any]]] = [
+    (acl.get("folders", "L3g"), [{}, ["x"], [{"accountType": "User"}], [{"accountGuid": "x", "permissions": []}]]),
+    (workbooks.canvases("id"), [[], {"visualizeCanvases": {}}, {"visualizeCanvases": [7]}, {"presentCanvases": [{}]}]),
+    (datasets.history("id"), [{}, "x", [1], [{}], [{"jobIdentifier": ""}], [{"jobIdentifier": {}}]]),
+    (settings.get(), [[], {}, {"items": [1]}, {"items": [{"value": "x"}]}]),
+    (safe_domains.list_all(), [{}, [1], "x"]),
+    (mail.get(), [[]]),
+    # A 200 must show that the connection was created.
+    (CREATE_CONNECTION, [b"<html>Sign in</html>", b"OK", {"error": "x"}, []]),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "says"),
+    [
+        (snapshots.list_all(), b"<html>", "no valid JSON"),
+        (snapshots.list_all(), b"", "no valid JSON"),
+        (snapshots.list_all(), [], "should be a JSON object, but it is list"),
+        (snapshots.list_all(), {}, NO_ARRAY),
+        (snapshots.list_all(), {"items": {}}, NO_ARRAY),
+        (snapshots.list_all(), {"items": ["x"]}, "A snapshot should be a JSON object, but it is str"),
+        # An item that cannot be read makes the list unusable: pruning over half a list would delete too much.
+        (snapshots.list_all(), {"items": [SNAPSHOT, {"name": "n"}]}, "'id'.*members are: name"),
+        (snapshots.get("s1"), {}, "'id'.*members are: none"),
+        (snapshots.get("s1"), {"id": 7}, "'id'"),
+        (work_requests.get(ID), {**WORK, "status": None}, "'status'.*members are: id, operationType, perc"),
+        (work_requests.get(ID), {"status": "ACCEPTED"}, "'id'"),
+        (system.get(), [], "should be a JSON object"),
+        (catalog.list_items("folders").page(1), [{"type": "folders"}], "as OAC answers a list without a search"),
+        *((datasets.job("x", "J"), jobs, "does not contain job") for jobs in ([], [{"jobIdentifier": "another"}])),
+        *((call, body, None) for call, bodies in OTHER_FORMS for body in bodies),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error(call: Call[Any], body: Any, says: str | None) -> None:
+    with pytest.raises(OACResponseError, match=says):
+        read(call, body)

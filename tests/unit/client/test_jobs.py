@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_oac.client.flows.start_run import MOST_TASKS, job_lines, job_summary
 from airflow_provider_oac.client.ids import object_id
 from airflow_provider_oac.client.rest import data_flows, datasets, jobs, sequences
-from airflow_provider_oac.exceptions import OACConfigurationError, OACResponseError
+from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.manual import response
 
 ID = object_id("admin", "Orders")
@@ -58,18 +58,6 @@ def test_a_job_that_tells_nothing_but_its_id_is_read() -> None:
 def test_a_number_that_is_none_counts_as_not_told(value: Any) -> None:
     found = job(jobRunDuration=value, jobTasks=[{**TASK, "taskNumberOfSuccessfulRows": value}])
     assert (found.seconds, found.rows, found.tasks[0].rows_per_second) == (None, None, None)
-
-
-@pytest.mark.parametrize("body", ["{}", '"x"', "[1]", "[{}]", '[{"jobIdentifier": ""}]', '[{"jobIdentifier": {}}]'])
-def test_what_is_no_list_of_jobs_is_an_error(body: str) -> None:
-    with pytest.raises(OACResponseError):
-        jobs.read_jobs(response(200, body))
-
-
-def test_a_job_that_is_not_the_one_asked_for_is_an_error() -> None:
-    for job_id, body in (("another", json.dumps([BODY])), (JOB, "[]")):
-        with pytest.raises(OACResponseError, match="does not contain job"):
-            datasets.job(ID, job_id).read(response(200, body))
 
 
 def test_a_job_seen_as_work_names_the_tasks_that_failed() -> None:
