@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,26 +25,32 @@ OF = datasets.runnable(ID)
 BUSY = response(409, '{"code": "Conflict", "message": "running"}')
 ACCEPTED = response(202, "", {"oa-work-request-id": "wr-1"})
 LOST = unreachable(sent=True)
+#: A job in the history: when it appears, its id and its status.
+Entry = tuple[float, str, str]
 
 
 class World:
     """An OAC whose history is a list of jobs with the time at which each appears.
 
     :param posts: answers to attempts to start, one after the other.
+    :param jobs: what the history shows: seconds since the start, id, status.
+    :param begins: a job that the first attempt begins, with the seconds until the history shows it.
+    :param history: what OAC answers in place of the history.
     """
 
-    def __init__(self, *posts: Answer) -> None:
-        self.posts = list(posts)
-        self.jobs: list[tuple[float, str, str]] = []
-        self.on_post: Callable[[World, float], None] = lambda _world, _age: None
+    def __init__(
+        self, *posts: Answer, jobs: Sequence[Entry] = (), begins: Entry | None = None, history: Answer | None = None
+    ) -> None:
+        self.posts, self.jobs, self.begins, self.history = list(posts), list(jobs), begins, history
         self.lines: list[str] = []
-        # What OAC answers in place of the history.
-        self.history: Answer | None = None
         self.io: ManualIO = answering(self.answer)
 
     def answer(self, age: float, request: Request) -> Answer:
         if request.method == "POST":
-            self.on_post(self, age)
+            if self.begins:
+                late, job, status = self.begins
+                self.jobs.append((age + late, job, status))
+                self.begins = None
             return self.posts.pop(0)
         if self.history is not None:
             return self.history
@@ -52,70 +60,64 @@ class World:
             shown = [pair for pair in shown if path.endswith(pair[0])]
         return response(200, json.dumps([{"jobIdentifier": job, "jobStatus": status} for job, status in shown]))
 
-    def launch(
-        self, traces: Mark | None = None, if_running: str = "fail", confirmation_timeout: float = 30.0
-    ) -> Launched:
-        kind = Run(OF, datasets.reload(ID), if_running, traces, confirmation_timeout=confirmation_timeout)
-        return run(self.io, submit_once(kind), self.lines.append)
-
-    @property
-    def posted(self) -> int:
-        return len(asked(self.io, "POST"))
+    def launch(self, **details: Any) -> Launched:
+        return run(self.io, submit_once(Run(OF, datasets.reload(ID), **details)), self.lines.append)
 
 
-def starts(job: str, late: float = 0.0, status: str = "IN_PROGRESS") -> Callable[[World, float], None]:
-    """A request that OAC acts on: a job begins, which the history shows a little later."""
-
-    def begin(world: World, age: float) -> None:
-        world.jobs.append((age + late, job, status))
-
-    return begin
-
-
-def test_it_is_started_and_the_history_before_it_is_remembered() -> None:
-    world = World(ACCEPTED)
-    world.jobs = [(0, "old", "SUCCEEDED")]
-    assert world.launch() == Launched("own", "wr-1", None, Mark(("old",)))
-
-
-@pytest.mark.parametrize("status", ["IN_PROGRESS", "FAILED"])
-def test_a_run_with_a_lost_response_is_found_in_the_history_even_if_it_failed(status: str) -> None:
-    world = World(response(202, "{}"))
-    world.jobs = [(0, "old", "SUCCEEDED")]
-    world.on_post = starts("new", late=7.0, status=status)
-    found = world.launch()
-    assert (found.how, found.job_id, world.posted) == ("found", "new", 1)
-
-
-def test_a_refusal_after_a_lost_answer_is_that_very_run() -> None:
-    world = World(LOST, BUSY)
-    world.jobs = [(0, "old", "SUCCEEDED")]
-    world.on_post = lambda of, age: starts("new", late=3.0)(of, age) if of.posted == 1 else None
-    found = world.launch(confirmation_timeout=1)
-    assert (found.how, found.job_id, world.posted) == ("found", "new", 2)
+OLD = (0.0, "old", "SUCCEEDED")
+AFTER_OLD = Mark(("old",))
+OWN, NEW = Launched("own", "wr-1", None, AFTER_OLD), Launched("found", None, "new", AFTER_OLD)
+ENDED = [(0.0, "first", "FAILED"), (0.0, "second", "CANCELED")]
+CASES: dict[str, tuple[World, dict[str, Any], Launched]] = {
+    "accepted": (World(ACCEPTED, jobs=[OLD]), {}, OWN),
+    "no history": (World(ACCEPTED, history=response(404)), {}, replace(OWN, mark=Mark())),
+    "a lost response": (World(response(202, "{}"), jobs=[OLD], begins=(7.0, "new", "IN_PROGRESS")), {}, NEW),
+    "a lost response, and it failed": (World(LOST, jobs=[OLD], begins=(7.0, "new", "FAILED")), {}, NEW),
+    "a refusal after a lost response": (
+        World(LOST, BUSY, jobs=[OLD], begins=(3.0, "new", "IN_PROGRESS")), {"confirmation_timeout": 1}, NEW,
+    ),
+    "a trace of an earlier try": (
+        World(jobs=[OLD, (4.0, "new", "SUCCEEDED"), (4.0, "next", "IN_PROGRESS")]), {"traces": AFTER_OLD}, NEW,
+    ),
+    "a trace that failed": (
+        World(ACCEPTED, jobs=[OLD, *ENDED]), {"traces": AFTER_OLD, "confirmation_timeout": 4},
+        replace(OWN, mark=Mark(("second", "first", "old"))),
+    ),
+    **{
+        f"{status}, {policy}": (
+            World(BUSY, jobs=[OLD, (0.0, "theirs", status)]), {"if_running": policy},
+            Launched(how, None, "theirs", Mark(("theirs", "old"))),
+        )
+        for policy, how in (("adopt", "adopted"), ("wait", "busy"))
+        for status in ("ACCEPTED", "IN_PROGRESS", "CANCELING", "SUSPENDED")
+    },
+}  # fmt: skip
 
 
-def test_a_refusal_by_what_was_there_before_is_not() -> None:
-    world = World(LOST, BUSY)
-    world.jobs = [(0, "theirs", "IN_PROGRESS")]
-    with pytest.raises(OACApiError, match="409"):
-        world.launch(confirmation_timeout=1)
+@pytest.mark.parametrize(("world", "details", "launched"), CASES.values(), ids=CASES)
+def test_a_launch(world: World, details: dict[str, Any], launched: Launched) -> None:
+    assert world.launch(**details) == launched
+    assert world.posts == []
+    if launched == NEW:
+        assert "does not show who requested it" in world.lines[-1]
 
 
-@pytest.mark.parametrize(("policy", "how"), [("adopt", "adopted"), ("wait", "busy")])
-@pytest.mark.parametrize("status", ["ACCEPTED", "IN_PROGRESS", "CANCELING", "SUSPENDED"])
-def test_what_runs_is_named(policy: str, how: str, status: str) -> None:
-    world = World(BUSY)
-    world.jobs = [(0, "old", "SUCCEEDED"), (0, "theirs", status)]
-    assert world.launch(if_running=policy) == Launched(how, None, "theirs", Mark(("theirs", "old")))
-
-
-@pytest.mark.parametrize(("answers", "if_running"), [([BUSY] * 3, "wait"), ([BUSY], "fail"), ([response(400)], "wait")])
-def test_a_refusal_without_a_job_that_runs_is_raised(answers: list[Answer], if_running: str) -> None:
-    world = World(*answers)
+@pytest.mark.parametrize(
+    ("world", "if_running"),
+    [
+        (World(BUSY, BUSY, BUSY), "wait"),
+        (World(BUSY), "fail"),
+        (World(response(400)), "wait"),
+        # It was there before.
+        (World(LOST, BUSY, jobs=[(0.0, "theirs", "IN_PROGRESS")]), "fail"),
+        # Nothing is sent.
+        *((World(history=response(status)), "fail") for status in (403, 500)),
+    ],
+)
+def test_a_refusal_without_a_job_of_ours_is_raised(world: World, if_running: str) -> None:
     with pytest.raises(OACApiError):
-        world.launch(if_running=if_running)
-    assert world.posted == len(answers)
+        world.launch(if_running=if_running, confirmation_timeout=1)
+    assert world.posts == []
 
 
 def test_a_job_that_has_ended_between_two_polls_lets_ours_start() -> None:
@@ -124,54 +126,22 @@ def test_a_job_that_has_ended_between_two_polls_lets_ours_start() -> None:
     assert world.io.slept == [5.0]
 
 
-def test_a_trace_of_an_earlier_try_is_adopted_and_nothing_is_sent() -> None:
-    world = World()
-    world.jobs = [(0, "old", "SUCCEEDED"), (4.0, "first", "SUCCEEDED"), (4.0, "second", "IN_PROGRESS")]
-    assert world.launch(traces=Mark(("old",))) == Launched("found", None, "first", Mark(("old",)))
-    assert "does not show who requested it" in world.lines[1]
-
-
-def test_a_trace_that_failed_is_no_result() -> None:
-    world = World(ACCEPTED)
-    world.jobs = [(0, "old", "SUCCEEDED"), (0, "first", "FAILED"), (0, "second", "CANCELED")]
-    found = world.launch(traces=Mark(("old",)), confirmation_timeout=4)
-    assert found == Launched("own", "wr-1", None, Mark(("second", "first", "old")))
-
-
 def test_by_time_the_newest_is_taken_and_clocks_may_differ_a_little() -> None:
-    world = World()
-    world.jobs = [(0, "first", "SUCCEEDED"), (0, "second", "SUCCEEDED")]
+    world = World(jobs=[(0.0, "first", "SUCCEEDED"), (0.0, "second", "SUCCEEDED")])
     assert world.launch(traces=Mark(since=START)).job_id == "second"
     assert "fromStartTime=2023-11-14T22%3A13%3A15.0Z" in asked(world.io)[0].url
 
 
-@pytest.mark.parametrize("status", [403, 500])
-def test_a_history_that_cannot_be_read_ends_it_before_anything_is_sent(status: int) -> None:
-    world = World()
-    world.history = response(status)
-    with pytest.raises(OACApiError):
-        world.launch()
-    assert world.posted == 0
-
-
-def test_a_history_that_is_not_there_is_empty() -> None:
-    world = World(ACCEPTED)
-    world.history = response(404)
-    assert world.launch().mark == Mark(())
-
-
 def test_the_job_of_a_run_is_the_first_after_it_was_started() -> None:
-    world = World()
-    world.jobs = [(0, "old", "SUCCEEDED"), (4.0, "ours", "SUCCEEDED"), (4.0, "next", "IN_PROGRESS")]
-    found = run(world.io, job_since(OF, Mark(("old",))))
+    world = World(jobs=[OLD, (4.0, "ours", "SUCCEEDED"), (4.0, "next", "IN_PROGRESS")])
+    found = run(world.io, job_since(OF, AFTER_OLD))
     assert found is not None
     assert found.id == "ours"
 
 
 @pytest.mark.parametrize("shown", [[], ["IN_PROGRESS"]])
 def test_a_history_that_lags_is_returned_as_it_is(shown: list[str]) -> None:
-    world = World()
-    world.jobs = [(0, "ours", status) for status in shown]
+    world = World(jobs=[(0.0, "ours", status) for status in shown])
     found = run(world.io, job_since(OF, Mark(), 10.0))
     assert [found.status for found in [found] if found] == shown
     assert world.io.time - START == pytest.approx(10.0)

@@ -140,35 +140,37 @@ def test_a_search_that_fails_ends_in_an_error(broken: OACError, kind: type[OACEr
         submitted(Work(shows=[broken]), LOST)
 
 
-def test_a_lasting_500_to_a_token_without_a_user_is_not_searched_for() -> None:
-    work = Work()
-    with pytest.raises(OACApiError):
-        submitted(work, response(500, "Servlet execution threw an exception: PublicAPIJerseyServlet"))
-    assert work.log == ["prepare", "call", "remember"]
+SENT, TAKEN_BACK = ["prepare", "call", "remember"], ["prepare", "call", "remember", "take back"]
+NO_USER = response(500, "Servlet execution threw an exception: PublicAPIJerseyServlet")
+CASES: dict[str, tuple[Work, list[Answer], str | type[OACError], list[str]]] = {
+    **{
+        f"HTTP {status}": (Work(), [response(status, headers={"retry-after": "999"})], OACApiError, TAKEN_BACK)
+        for status in (400, 403, 409, 429)
+    },
+    "not sent": (Work(), [unreachable(sent=False, passing=False)], OACTransportError, TAKEN_BACK),
+    "a refusal after a lost response": (
+        Work(confirmation_timeout=0.0), [LOST, REFUSED], OACApiError, [*SENT, "trace after a loss", *SENT[1:]],
+    ),
+    "a token without a user": (Work(), [NO_USER], OACApiError, SENT),
+    "refusals that ask to send again": (Work(again=True), [REFUSED] * 3, OACApiError, ["prepare", *TAKEN_BACK[1:] * 3]),
+    "a pause in which traces hold": (Work(), [WAIT, ACCEPTED], "accepted", SENT),
+    "a longer pause": (Work(), [LONG_WAIT, ACCEPTED], "accepted", [*TAKEN_BACK, "trace", *SENT[1:]]),
+    "a longer pause in which another try sends it": (
+        Work(shows=[True]), [LONG_WAIT], "found", [*TAKEN_BACK, "trace"],
+    ),
+    "an earlier try": (Work(suspect=True, confirmation_timeout=0.0, shows=[True]), [], "found", ["trace"]),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "answers",
-    [
-        *([response(status, headers={"retry-after": "999"})] for status in (400, 403, 409, 429)),
-        [unreachable(sent=False, passing=False)],
-        [LOST, REFUSED],
-    ],
-)
-def test_a_refusal_is_final_and_taken_back_unless_an_earlier_response_was_lost(answers: list[Answer]) -> None:
-    work = Work(confirmation_timeout=0.0)
-    with pytest.raises(OACError) as problem:
-        submitted(work, *answers)
-    assert not isinstance(problem.value, OACUncertainError)
-    searched = ["trace after a loss", "call", "remember"] if LOST in answers else ["take back"]
-    assert work.log == ["prepare", "call", "remember", *searched]
-
-
-def test_refusals_that_ask_to_send_again_count_as_sends() -> None:
-    work = Work(again=True)
-    with pytest.raises(OACApiError):
-        submitted(work, REFUSED, REFUSED, REFUSED)
-    assert work.log == ["prepare", *["call", "remember", "take back"] * 3]
+@pytest.mark.parametrize(("work", "answers", "result", "log"), CASES.values(), ids=CASES)
+def test_what_is_remembered_taken_back_and_searched(
+    work: Work, answers: list[Answer], result: str | type[OACError], log: list[str]
+) -> None:
+    try:
+        found: str | type[OACError] = submitted(work, *answers)[0]
+    except OACError as error:
+        found = type(error)
+    assert (found, work.log) == (result, log)
 
 
 def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_asked() -> None:
@@ -179,27 +181,6 @@ def test_an_earlier_try_is_searched_for_before_anything_and_only_as_long_as_aske
         "An earlier try may have sent the request to start the work. Searching the list of works for up to 1 s" in line
     )
     assert work.log == ["trace", "trace", "prepare", "call", "remember"]
-    work = Work(suspect=True, confirmation_timeout=0.0, shows=[True])
-    assert submitted(work)[::2] == ("found", [])
-    assert work.log == ["trace"]
-
-
-@pytest.mark.parametrize(
-    ("shows", "answers", "result", "again"),
-    [
-        ([], [WAIT, ACCEPTED], "accepted", []),
-        ([], [LONG_WAIT, ACCEPTED], "accepted", ["call", "remember"]),
-        # Another try has sent it during the pause.
-        ([True], [LONG_WAIT], "found", []),
-    ],
-)
-def test_only_a_pause_longer_than_traces_hold_needs_a_new_search(
-    shows: list[bool | OACError], answers: list[Answer], result: str, again: list[str]
-) -> None:
-    work = Work(shows=shows)
-    assert submitted(work, *answers)[0] == result
-    searched = ["take back", "trace"] if LONG_WAIT in answers else []
-    assert work.log == ["prepare", "call", "remember", *searched, *again]
 
 
 def test_an_instance_that_keeps_asking_to_wait_is_asked_three_times() -> None:
