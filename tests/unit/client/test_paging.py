@@ -97,7 +97,7 @@ def test_pages_are_fetched_in_bounded_windows_and_handed_over_as_they_come() -> 
             seen.append((page.items[0], len(asked(io))))
 
     run(io, flow)
-    assert seen == [(0, 1), *((10 * page, asked) for page, asked in enumerate((3, 3, 5, 5, 7, 7, 9, 9, 10), 1))]
+    assert seen == [(0, 1), *((10 * page, requests) for page, requests in enumerate((3, 3, 5, 5, 7, 7, 9, 9, 10), 1))]
 
 
 def test_a_list_that_grows_is_followed_and_reported() -> None:

@@ -105,7 +105,7 @@ def test_a_bad_end_is_an_error_with_oacs_own_words(status: str, errors: list[Any
     assert f"{ID} (CREATE_SNAPSHOT) ended {status} at 40 %: {says}" in str(caught.value)
 
 
-def test_ten_unknown_statuses_in_a_row_are_tolerated_with_one_line() -> None:
+def test_ten_unknown_statuses_in_a_row_are_tolerated_and_reported_once() -> None:
     lines: list[str] = []
     poll = WorkRequestTarget(ID, started_at=START, report=lines.append)
     for status in [*["SUSPENDED"] * 10, "IN_PROGRESS", *["SUSPENDED"] * 10]:
@@ -169,6 +169,10 @@ def test_a_poll_that_succeeds_renews_the_patience() -> None:
         poll.on_error(BUSY, START + 60.0 * minutes)
         poll.on_result(work("IN_PROGRESS"), START + 60.0 * minutes + 60.0)
     assert poll.on_error(BUSY, START + 7200.0) > 0
+
+
+def test_trouble_that_asks_for_no_pause_does_not_prolong_it() -> None:
+    assert target(longest_pause=0.2).on_error(BUSY, START) == 0.2
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
