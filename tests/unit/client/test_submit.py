@@ -81,6 +81,13 @@ class Unseen(Work):
     where = ""
 
 
+@dataclass
+class Expected(Work):
+    """Work that may be there already, so it is searched for first."""
+
+    looks_first = True
+
+
 def submitted(work: Work, *answers: Answer) -> tuple[str, ManualIO, list[str]]:
     next_answer, lines = in_turn(*answers), []  # type: tuple[Any, list[str]]
     io = answering(lambda _age, request: next_answer(request))
@@ -158,6 +165,7 @@ CASES: dict[str, tuple[Work, list[Answer], str | type[OACError], list[str]]] = {
     "a longer pause in which another try sends it": (
         Work(shows=[True]), [LONG_WAIT], "found", [*TAKEN_BACK, "trace"],
     ),
+    "work that may be there already": (Expected(), [ACCEPTED], "accepted", ["trace", *SENT]),
     "an earlier try": (Work(suspect=True, confirmation_timeout=0.0, shows=[True]), [], "found", ["trace"]),
 }  # fmt: skip
 
