@@ -31,9 +31,9 @@ from tools.oac_connections import (
 )
 from tools.stack import AirflowStack
 
-GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
+GRANTS = ("jwt_assertion", "password", "refresh_token")
 #: Instances for tasks that get killed, so that what they leave behind concerns no other test.
-SPARES = ("spare-1", "spare-2", "spare-3", "spare-4")
+SPARES = ("spare-1", "spare-2")
 # Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.
 LONGEST = 1500
 HERE = Path(__file__).resolve().parent
@@ -66,7 +66,8 @@ def is_cluster(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def simulator(is_cluster: bool) -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to; with TLS for a cluster."""
-    # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
+    # Work that is over at once would meet a race of Airflow's scheduler, which fails a task whose
+    # trigger fires before it has heard from its executor that the task's process ended.
     with launch(work_seconds=5, instances=["dev", "prod", "scratch", *SPARES], tls=is_cluster) as running:
         yield running
 
@@ -77,8 +78,7 @@ def home(is_cluster: bool, pytestconfig: pytest.Config) -> Path:
     session = "cluster" if is_cluster else pytestconfig.getoption("--session")
     folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}-{session}"
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("config", "plugins"):
-        shutil.copytree(HERE / name, folder / name)
+    shutil.copytree(HERE / "config", folder / "config")
     return folder
 
 
