@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -31,13 +32,13 @@ EXTRA: dict[str, Any] = {
 }
 
 
-def read(conn: Connection | None = None, *, extra: dict[str, Any] | None = None, **fields: Any) -> ConnectionSettings:
-    if conn is None:
-        text = json.dumps({**EXTRA, **(extra or {})})
-        conn = Connection(
-            **{"conn_id": "oac", "conn_type": "oac", "host": HOST, "login": "id", "extra": text, **fields}
-        )
-    return read_connection(conn)
+def connection(extra: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    return {"conn_type": "oac", "host": HOST, "login": "id", **fields, "extra": {**EXTRA, **(extra or {})}}
+
+
+def read(**changes: Any) -> ConnectionSettings:
+    conn = connection(**changes)
+    return read_connection(Connection(conn_id="oac", **{**conn, "extra": json.dumps(conn["extra"])}))
 
 
 def complaint(**changes: Any) -> str:
@@ -62,33 +63,23 @@ EVERYTHING = {
 }
 
 
-def test_every_field_arrives() -> None:
-    settings = read(extra=EVERYTHING, password="s e")
-    auth = settings.auth
-    assert (settings.conn_id, settings.address, settings.instance) == ("oac", HOST, "production")
-    assert (auth.client_id, auth.client_secret, auth.user) == ("id", "s e", "robot@example.com")
-    assert (auth.grant, auth.client_authentication) == ("password", "body")
-    assert (auth.identity_url, auth.scope) == (EXTRA["identity_url"], EXTRA["scope"])
-    assert (auth.user_password, auth.private_key_passphrase) == (" with blanks ", "phrase ")
-    assert (auth.private_key, auth.certificate) == (EXTRA["private_key"], "-----BEGIN CERTIFICATE-----")
-    assert auth.refresh_token == "a+refresh/token=="
-    assert auth.audience == ("https://identity.oraclecloud.com/", "https://idcs-1.identity.oraclecloud.com:443")
-    assert (settings.transport.connect_timeout, settings.transport.read_timeout) == (3.0, 4.5)
-    assert settings.transport.ca_file == "/etc/ca.pem"
-
-
-def test_every_field_of_the_form_is_tried_here() -> None:
+def test_every_field_of_the_form_arrives() -> None:
     assert set(EVERYTHING) == set(CONNECTION_FIELDS)
+    settings = read(extra=EVERYTHING, password="s e")
+    auth, transport = settings.auth, settings.transport
+    assert (settings.conn_id, settings.address, settings.instance) == ("oac", HOST, "production")
+    assert (auth.client_id, auth.client_secret) == ("id", "s e")
+    assert auth.audience == ("https://identity.oraclecloud.com/", "https://idcs-1.identity.oraclecloud.com:443")
+    assert (transport.connect_timeout, transport.read_timeout, transport.ca_file) == (3.0, 4.5, "/etc/ca.pem")
+    as_they_are = set(EVERYTHING) - {"assertion_audience", "instance", "ca_file", "connect_timeout", "read_timeout"}
+    assert {name: getattr(auth, name) for name in as_they_are} == {name: EVERYTHING[name] for name in as_they_are}
 
 
 def test_the_names_that_airflow_2_gave_them_are_read_as_well() -> None:
     prefixed = {f"extra__oac__{name}": value for name, value in EVERYTHING.items()}
     assert read(extra={**dict.fromkeys(EXTRA), **prefixed}, password="s") == read(extra=EVERYTHING, password="s")
-
-
-def test_the_test_button_of_airflow_2_posts_both_names_and_texts_only() -> None:
-    texts = {name: str(value) for name, value in EVERYTHING.items()}
-    twice = {**texts, **{f"extra__oac__{name}": value for name, value in texts.items()}}
+    # Its test button posts both names, and texts only.
+    twice = {name: str(value) for name, value in {**EVERYTHING, **prefixed}.items()}
     assert read(extra=twice, password="s") == read(extra=EVERYTHING, password="s")
 
 
@@ -147,11 +138,6 @@ def test_a_stored_token_belongs_to_the_address_of_oac(host: str, same: bool) -> 
     assert (read(host=host, extra=person).auth.store_key == read(extra=person).auth.store_key) is same
 
 
-@pytest.mark.parametrize("host", ["10.1.2.3:9704", "oac-private", "bi.mycompany.internal", "oac.example.gov"])
-def test_no_host_is_refused_by_the_look_of_its_name(host: str) -> None:
-    assert read(host=host).address == f"https://{host}"
-
-
 @pytest.mark.parametrize(
     ("host", "instance"),
     [
@@ -168,75 +154,44 @@ def test_the_instance_has_a_name_by_its_host(host: str, instance: str) -> None:
     assert read(host=host).instance == instance
 
 
+def as_uri(conn: dict[str, Any], host: str) -> str:
+    fields = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in conn["extra"].items())
+    return f"oac://{conn['login']}:{quote(conn['password'], safe='')}@{host}?{fields}"
+
+
 @pytest.mark.parametrize(
     "host", ["oac.example.com:8443/https", "oac.example.com:8443", quote("https://oac.example.com:8443/ui", safe="")]
 )
-def test_a_connection_as_a_uri(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    fields = "&".join(f"{name}={quote(value, safe='')}" for name, value in EXTRA.items())
-    monkeypatch.setenv("AIRFLOW_CONN_OAC", f"oac://id:s%2Fe@{host}?{fields}")
-    settings = read_connection(BaseHook.get_connection("oac"))
-    assert (settings.address, settings.auth.client_secret) == ("https://oac.example.com:8443", "s/e")
-    assert settings.auth.private_key == EXTRA["private_key"]
+def test_the_address_in_a_uri(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", as_uri(connection(password="s/e"), host))
+    assert read_connection(BaseHook.get_connection("oac")).address == "https://oac.example.com:8443"
 
 
-def test_a_connection_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = {"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA}
-    monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(connection))
-    assert read_connection(BaseHook.get_connection("oac")) == read()
-
-
-def by_environment(conn: dict[str, Any], _folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(conn))
-    return BaseHook.get_connection("oac")
-
-
-def by_uri(conn: dict[str, Any], _folder: Path, monkeypatch: pytest.MonkeyPatch) -> Connection:
-    fields = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in conn["extra"].items())
-    login, password, host = (quote(conn[name], safe="") for name in ("login", "password", "host"))
-    monkeypatch.setenv("AIRFLOW_CONN_OAC", f"oac://{login}:{password}@{host}?{fields}")
-    return BaseHook.get_connection("oac")
-
-
-def by_secrets_backend(conn: dict[str, Any], folder: Path, _monkeypatch: pytest.MonkeyPatch) -> Connection:
-    file = folder / "connections.json"
-    file.write_text(json.dumps({"oac": conn}))
-    found = LocalFilesystemBackend(connections_file_path=str(file)).get_connection("oac")
-    assert found is not None
-    return found
-
-
-@pytest.mark.parametrize("way", [by_environment, by_uri, by_secrets_backend], ids=lambda way: way.__name__)
+@pytest.mark.parametrize("way", ["environment", "uri", "secrets backend"])
 def test_every_field_works_however_the_connection_comes(
-    way: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conn = {"conn_type": "oac", "host": HOST, "login": "id", "password": "s e/%", "extra": EVERYTHING}
-    settings = read_connection(way(conn, tmp_path, monkeypatch))
-    assert settings == read(extra=EVERYTHING, password="s e/%")
+    conn, file = connection(extra=EVERYTHING, password="s e/%"), tmp_path / "connections.json"
+    file.write_text(json.dumps({"oac": conn}))
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", as_uri(conn, quote(HOST, safe="")) if way == "uri" else json.dumps(conn))
+    backend = LocalFilesystemBackend(connections_file_path=str(file))
+    found = backend.get_connection("oac") if way == "secrets backend" else BaseHook.get_connection("oac")
+    assert read_connection(found) == read(extra=EVERYTHING, password="s e/%")
 
 
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"host": None}, "(Connection: host) is missing"),
-        ({"login": None}, "The client id (Connection: login) is missing"),
         ({"extra": {"identity_url": None}}, "identity_url) is missing"),
-        ({"extra": {"scope": " "}}, "The scope (Connection: extra, scope) is missing"),
-        ({"extra": {"user": ""}}, "The user to act as (Connection: extra, user) is missing"),
-        ({"extra": {"private_key": None}}, "The private key (Connection: extra, private_key) is missing"),
-        ({"extra": {"certificate_alias": None}}, "certificate_alias) is missing"),
-        ({"extra": {"grant": "password"}}, "user_password) is missing"),
-        ({"extra": {"grant": "client_credentials"}}, "The grant client_credentials cannot work"),
+        ({"extra": {"private_key": " "}}, "The private key (Connection: extra, private_key) is missing"),
         ({"extra": {"grant": "implicit"}}, "Unknown grant: 'implicit'. Known are"),
-        ({"extra": {"client_authentication": "mtls"}}, "Unknown client_authentication: 'mtls'. Known are"),
         ({"extra": {"client_authentication": "none"}}, "client_authentication none is for public applications"),
         ({"extra": {"connect_timeout": "soon"}}, "connect_timeout must be a positive number of seconds"),
         ({"extra": {"read_timeout": 0}}, "read_timeout must be a positive number of seconds"),
         ({"extra": {"instance": "a--b"}}, "(Connection: extra, instance) is a text of 4 characters (not shown"),
         ({"host": "http://oac.example.com"}, "plain http"),
         ({"extra": {"identity_url": "http://idcs.example.com"}}, "The identity domain's address (identity_url)"),
-        ({"host": "ftp://oac.example.com"}, "(Connection: host) must be a complete URL"),
-        ({"host": "https://oac.example.com:port"}, "(Connection: host) is not a valid URL"),
-        ({"host": "https://me:pw@oac.example.com"}, "must not hold a user name or password"),
         ({"port": 70000}, "(Connection: host, port) is not a valid URL"),
     ],
 )
@@ -282,13 +237,6 @@ def test_a_secret_in_the_wrong_field_is_not_shown(secret: str) -> None:
     with pytest.raises(OACConfigurationError) as caught:
         read(extra={"ca_file": secret}).transport.ssl_context()
     assert secret not in str(caught.value)
-
-
-def test_the_name_of_an_unknown_field_is_counted_where_it_may_be_a_secret() -> None:
-    assert read(extra={"the+client/secret=": None}).warnings == (
-        "Unknown field in extra: its name is a text of 18 characters (not shown: it may be a secret).",
-    )
-    assert "Unknown field 'hunter' in extra." in read(extra={"hunter": "x"}).warnings
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n"])
@@ -344,9 +292,19 @@ def test_a_misspelt_member_is_named_with_what_was_likely_meant(written: str, mea
         assert complaint(extra={"private_key": None, written: "x"}).endswith(warnings[0])
 
 
-def test_a_member_that_is_like_none_is_named_too() -> None:
-    assert read(extra={"comment": "ours"}).warnings == ("Unknown field 'comment' in extra.",)
-    assert read(extra=EVERYTHING, password="s").warnings == ()
+@pytest.mark.parametrize(
+    ("unknown", "warnings"),
+    [
+        ({"comment": "ours"}, ("Unknown field 'comment' in extra.",)),
+        (
+            {"the+client/secret=": None},
+            ("Unknown field in extra: its name is a text of 18 characters (not shown: it may be a secret).",),
+        ),
+        (EVERYTHING, ()),
+    ],
+)
+def test_a_member_that_is_like_none_is_named_too(unknown: dict[str, Any], warnings: tuple[str, ...]) -> None:
+    assert read(extra=unknown, password="s").warnings == warnings
 
 
 def test_the_folder_of_files_holds_for_all_that_a_connection_names(
@@ -361,32 +319,16 @@ def test_the_folder_of_files_holds_for_all_that_a_connection_names(
 
 @pytest.mark.parametrize("text", ["no json", "[]", '"text"'])
 def test_an_extra_that_is_no_object_is_refused(text: str) -> None:
+    # Airflow's own class would refuse it; a secrets backend may hand it over.
+    conn: Any = SimpleNamespace(conn_id="oac", host=HOST, login="id", password=None, port=None, schema=None, extra=text)
     with pytest.raises(OACConfigurationError, match="Connection 'oac': Its extra is not a JSON object"):
-        read(_Raw(text))
-
-
-class _Raw:
-    """A Connection whose extra Airflow's own class would refuse, as a secrets backend may hand it over."""
-
-    conn_id, host, login, password, port, schema = "oac", HOST, "id", None, None, None
-
-    def __init__(self, extra: str) -> None:
-        self.extra = extra
+        read_connection(conn)
 
 
 def test_the_end_of_a_token_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_OAC", json.dumps({"conn_type": "oac", "host": HOST, "login": "id", "extra": EXTRA})
-    )
+    monkeypatch.setenv("AIRFLOW_CONN_OAC", json.dumps(connection()))
     mask = OACHook("oac").settings.auth.mask
     assert mask
     ending = "".join(f"{number:02}" for number in range(32))
     mask("a-long-token." * 10 + ending)
     assert ending not in str(redact(f"Authorization: Bearer {'a-long-token.' * 10}{ending}"))
-
-
-def test_no_secret_is_shown() -> None:
-    shown = repr(read(extra=EVERYTHING, password="very-secret"))
-    for secret in ("very-secret", "with blanks", "phrase", "PRIVATE KEY", "a+refresh"):
-        assert secret not in shown
-    assert "robot@example.com" in shown
