@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_oac.exceptions import OACSupersededError
 from tests.universes.kernel import Process, Wait
 
 if TYPE_CHECKING:
@@ -108,6 +107,16 @@ class Night:
         self._person = Wait()
         self._scheduler = universe.kernel.spawn(f"airflow of {self.task_id}", self._main)
         self._scheduler.ended.then(lambda: self.over.finish(error=self._scheduler.ended.error))
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the task ended well."""
+        return self.state == SUCCESS
+
+    @property
+    def results(self) -> list[Any]:
+        """The results of all orders."""
+        return [result for order in self.orders for result in order.results]
 
     # -- the scheduler's part
 
@@ -275,6 +284,3 @@ class Night:
 def _some_time(number: float) -> float:
     """From 5 s to five minutes, more often short than long."""
     return float(5.0 * 60.0 ** (number**2))
-
-
-__all__ = ["FAILED", "SUCCESS", "Night", "OACSupersededError", "Order"]

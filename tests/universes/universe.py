@@ -28,7 +28,7 @@ from tests.universes import driver
 from tests.universes.chance import Chance
 from tests.universes.kernel import Kernel, Loop, NeverEnds, Process, Wait
 from tests.universes.network import KINDS, Network
-from tests.universes.night import SUCCESS, Night
+from tests.universes.night import Night
 from tests.universes.oac import SimulatedOac
 from tests.universes.scenarios import Scenario
 
@@ -324,15 +324,12 @@ class Universe:
 
     def _judge(self) -> None:
         for night in self.nights:
-            self.scenario.judge(self, night)
-            if night.state != SUCCESS and not self.scenario.final(night) and not self._hopeless():
+            self.complaints += self.scenario.judge(self, night)
+            if not (night.succeeded or self.scenario.final(night) or self.network.chain_lost):
                 last = f"{type(night.errors[-1]).__name__}: {night.errors[-1]}" if night.errors else "no error"
                 self.complain(f"{night.task_id} ends {night.state} although all is well: {last}")
         self._judge_chain()
         self._judge_secrets()
-
-    def _hopeless(self) -> bool:
-        return self.network.chain_lost
 
     def _judge_chain(self) -> None:
         """Whether a new process can still sign in."""
