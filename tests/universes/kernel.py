@@ -63,18 +63,16 @@ class Wait:
 class Process:
     """A process of the simulated machine.
 
-    :param main: what it does.
     :param parent: the process that supervises it.
     """
 
-    def __init__(self, kernel: Kernel, name: str, main: Callable[[], Any], parent: int = 1) -> None:
+    def __init__(self, kernel: Kernel, name: str, parent: int = 1) -> None:
         self.kernel, self.name, self.pid, self.ppid = kernel, name, kernel.new_pid(), parent
         self.dead = False
         self.ended = Wait()
         #: Done when it is told to stop.
         self.stopping = Wait()
         self.threads: list[greenlet] = []
-        self.start(main, self.ended)
 
     def start(self, main: Callable[[], Any], ended: Wait) -> None:
         """Start a thread of it."""
@@ -208,8 +206,10 @@ class Kernel:
 
     def spawn(self, name: str, main: Callable[[], Any], parent: int = 1) -> Process:
         """Start a process."""
-        self._processes.append(Process(self, name, main, parent))
-        return self._processes[-1]
+        process = Process(self, name, parent)
+        process.start(main, process.ended)
+        self._processes.append(process)
+        return process
 
     def loop(self, process: Process | None = None) -> Loop:
         """Start an event loop."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from tests.universes.universe import Universe
 
 SUCCESS, FAILED = "success", "failed"
+ORPHANED, STOPPED, MARKED = "supervisor lost", "cleared while it runs", "marked failed"
 _RETRIES = 2
 #: A night in which so many tries fail does not come to its end.
 _MOST_TRIES = 40
@@ -127,27 +127,24 @@ class Night:
         while True:
             self.state = self._attempt()
             self.universe.tell(f"{self.task_id}, try {self.try_number} of {self.max_tries + 1}: {self.state}")
+            if self.state == "retry" and self.try_number <= self.max_tries:
+                kernel.wait(kernel.timer(_some_time(chance.random("retry delay"))))
+                continue
             if self.state == SUCCESS:
-                if clears < 2 and chance.event("after success", ["clear"], self.universe.plan.clears):
-                    clears += 1
-                    self._clear("after success")
-                    continue
-                return
-            if self.state == "retry":
-                if self.try_number <= self.max_tries:
-                    kernel.wait(kernel.timer(_some_time(chance.random("retry delay"))))
-                    continue
+                if clears >= 2 or not chance.event("after success", ["clear"], self.universe.plan.clears):
+                    return
+            else:
                 self.state = FAILED
-            # All tries are used up, or Airflow is not to try again: a person looks at it when all is well again.
-            if self.scenario.final(self) or self.universe.network.chain_lost or self.try_number > _MOST_TRIES:
-                return
-            if self.universe.chance.calm and clears > 3:
-                return
-            kernel.wait(kernel.timer(3600.0))
-            self.universe.be_calm()
-            kernel.wait(kernel.timer(600.0))
+                # All tries are used up, or Airflow is not to try again: a person looks at it when all is well again.
+                if self.scenario.final(self) or self.universe.network.chain_lost or self.try_number > _MOST_TRIES:
+                    return
+                if chance.calm and clears > 3:
+                    return
+                kernel.wait(kernel.timer(3600.0))
+                self.universe.chance.calm = True
+                kernel.wait(kernel.timer(600.0))
             clears += 1
-            self._clear("after a failure")
+            self._clear(f"in the state {self.state}")
 
     def _clear(self, why: str) -> None:
         """What Airflow does to the counters when a person clears the task."""
@@ -159,7 +156,7 @@ class Night:
         """One try, whatever it defers to."""
         self.try_number += 1
         self.xcoms = {}
-        outcome = self._process(lambda operator, context: operator.execute(context))
+        outcome = self._process("execute")
         while isinstance(outcome, TaskDeferred):
             how, payload = self._deferred(outcome)
             if how == "cleared":
@@ -167,17 +164,14 @@ class Night:
                 return "retry"
             if how == "failed":
                 kwargs = {"error": payload} if payload == "Trigger timeout" else {"traceback": [payload], "error": "x"}
-                outcome = self._resume("__fail__", kwargs)
+                outcome = self._process("resume_execution", "__fail__", kwargs)
             else:
                 kwargs = {**json.loads(json.dumps(outcome.kwargs or {})), "event": payload}
-                outcome = self._resume(outcome.method_name, kwargs)
+                outcome = self._process("resume_execution", outcome.method_name, kwargs)
         return str(outcome)
 
-    def _resume(self, method: str, kwargs: dict[str, Any]) -> Any:
-        return self._process(lambda operator, context: operator.resume_execution(method, kwargs, context))
-
-    def _process(self, body: Callable[[Any, Any], Any]) -> Any:
-        """Run a process of the task; a state, or the deferral with which it ends."""
+    def _process(self, method: str, *arguments: Any) -> Any:
+        """Run a method of the operator in a process; a state, or the deferral with which it ends."""
         kernel = self.universe.kernel
         self._lost, self._person = Wait(), Wait()
         order = self.orders[-1]
@@ -193,7 +187,7 @@ class Night:
             if self.remembers:
                 context["task_state_store"] = Store(self, process)
             operator.pre_execute(context)
-            result = body(operator, context)
+            result = getattr(operator, method)(*arguments, context)
             self.universe.point(process, "result")
             return json.loads(json.dumps(result))
 
@@ -230,7 +224,7 @@ class Night:
             self.universe.kill(worker)
         elif worker.ended.error is None:
             return self._outcome(worker, self.orders[-1])
-        if self._person.value == "marked failed":
+        if self._person.value == MARKED:
             kernel.wait(kernel.timer(60.0))
             self._clear("after it was marked as failed")
         return "retry"
@@ -245,13 +239,12 @@ class Night:
         universe.lines.append(f"trigger: {path} {stored}")
         make = type(deferral.trigger)
         ended = universe.wait_in_triggerer(lambda: make(**json.loads(stored)))
-        waits = [ended]
-        timeout = kernel.timer(deferral.timeout.total_seconds()) if deferral.timeout is not None else Wait()
-        waits.append(timeout)
-        cleared = Wait()
+        timeout, cleared = Wait(), Wait()
+        if deferral.timeout is not None:
+            timeout = kernel.timer(deferral.timeout.total_seconds())
         if chance.event("while deferred", ["clear"], universe.plan.clears / 2):
             cleared = kernel.timer(60.0 * chance.random("clear"))
-        kernel.first(*waits, cleared)
+        kernel.first(ended, timeout, cleared)
         if not ended.done:
             universe.forget(ended)
             return ("cleared", None) if cleared.done and not timeout.done else ("failed", "Trigger timeout")
@@ -263,22 +256,25 @@ class Night:
 
     # -- what happens to its processes
 
-    def lose(self, worker: Process, lives_on: bool) -> None:
-        """Its supervisor is gone: with the process, or without it."""
-        if worker is not self.worker:
-            return
-        if lives_on:
+    def interrupt(self, worker: Process, what: str) -> bool:
+        """Lose the supervisor of its process, or have a person end it, unless that happened already."""
+        if self._lost.done or self._person.done:
+            return False
+        if what == ORPHANED:
             self.orphans.append(worker)
             if not self.remembers or self.universe.chance.random("cut off") < 0.5:
                 # Nobody answers its questions; init is its parent.
                 self.cut_off.add(worker)
                 worker.ppid = 1
-        self._lost.finish()
+            self._lost.finish()
+        else:
+            self._person.finish(what)
+        return True
 
-    def stop(self, worker: Process, how: str) -> None:
-        """A person ends it."""
-        if worker is self.worker:
-            self._person.finish(how)
+    def lose(self, process: Process) -> None:
+        """One of its processes is killed."""
+        if process is self.worker:
+            self._lost.finish()
 
 
 def _some_time(number: float) -> float:
