@@ -27,14 +27,13 @@ from airflow_provider_oac.operators.snapshots import (
 )
 from airflow_provider_oac.operators.workbooks import OACExportWorkbooksOperator
 from airflow_provider_oac.tasks import CheckedOperator
-from tests.unit.operators.everything import CLASSES, make
+from tests.unit.operators.everything import CLASSES, KINDS, make
 
 try:
     from airflow.sdk import DAG
 except ImportError:  # Airflow 2.11
     from airflow import DAG
 
-KINDS = {kind.__name__: kind for kind in CLASSES}
 every_task = pytest.mark.parametrize(
     "kind", [kind for kind in CLASSES if issubclass(kind, CheckedOperator)], ids=lambda kind: kind.__name__
 )

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac._compat import BaseOperator
 from airflow_provider_oac.arguments import arguments_of
 from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
 from tests.tasks import through_the_database
-from tests.unit.operators.everything import CLASSES, TRIGGERS, make, make_trigger
+from tests.unit.operators.everything import CLASSES, TASKS, TRIGGERS, make, make_trigger
 
 try:
     from airflow.sdk import DAG
@@ -29,9 +28,8 @@ except ImportError:  # before Airflow 3.2
 def dag() -> Any:
     """A DAG of all operators and sensors; their names are the IDs of the tasks."""
     with DAG("d", schedule=None) as dag:
-        for kind in CLASSES:
-            if issubclass(kind, BaseOperator):
-                make(kind, task_id=kind.__name__)
+        for name, kind in TASKS.items():
+            make(kind, task_id=name)
     return dag
 
 

@@ -14,14 +14,13 @@ from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.tasks import Task
-from tests.unit.operators.everything import CLASSES, make
+from tests.unit.operators.everything import KINDS, make
 
 NOWHERE = "https://localhost:1"
 CONNECTION = {
     "conn_type": "oac", "host": NOWHERE, "login": "id", "password": "secret",
     "extra": {"grant": "password", "identity_url": NOWHERE, "scope": "s", "user": "u", "user_password": "p"},
 }  # fmt: skip
-KINDS = {kind.__name__: kind for kind in CLASSES}
 BOOK = "/@Catalog/shared/Sales/Pipeline"
 READER = {"account": "jane", "permissions": ["read", "list"]}
 SERVER = {
