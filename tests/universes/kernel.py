@@ -92,10 +92,6 @@ class Process:
         self.threads.append(thread)
         self.kernel.ready.append(thread)
 
-    def kill(self) -> None:
-        """End it as SIGKILL does."""
-        self.dead = True
-
 
 class Loop(asyncio.BaseEventLoop):
     """An event loop that the kernel steps. What it hands to a thread is done at once."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
+from tests.tasks import StateStore, TaskInstance
 from tests.universes.kernel import Process, Wait
 
 if TYPE_CHECKING:
@@ -26,22 +28,19 @@ class SupervisorGoneError(Exception):
     """What a task gets from Airflow when its supervisor is gone."""
 
 
-class Store:
-    """Airflow's task state store, as one process of a task sees it.
-
-    :param texts: what it holds: JSON by key.
-    """
+class Store(StateStore):
+    """Airflow's task state store, as one process of a task sees it."""
 
     def __init__(self, night: Night, process: Process) -> None:
-        self._night, self._process = night, process
+        self.texts, self._night, self._process = night.kept, night, process
 
     def get(self, key: str) -> Any:
         self._ask()
-        return json.loads(self._night.kept[key]) if key in self._night.kept else None
+        return super().get(key)
 
     def set(self, key: str, value: Any) -> None:
         self._ask()
-        self._night.kept[key] = json.dumps(value)
+        super().set(key, value)
         self._night.universe.point(self._process, "stored")
 
     def _ask(self) -> None:
@@ -50,34 +49,28 @@ class Store:
             raise SupervisorGoneError("the supervisor does not answer")
 
 
-class TaskInstance:
+class NightTask(TaskInstance):
     """What an operator sees of its task instance."""
 
     def __init__(self, night: Night, process: Process) -> None:
-        self._night, self._process = night, process
-        self.dag_id, self.run_id, self.task_id, self.map_index = "a_dag", night.run_id, night.task_id, -1
-        self.try_number, self.max_tries = night.try_number, night.max_tries
-        self.start_date = datetime.fromtimestamp(night.universe.kernel.now(), UTC)
+        super().__init__(night.task_id, night.try_number, night.max_tries)
+        self._universe, self._process = night.universe, process
+        self.start_date = datetime.fromtimestamp(self._universe.kernel.now(), UTC)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        text = json.dumps(value)
-        self._night.universe.lines.append(f"XCom {key}: {text}")
-        self._night.xcoms[key] = json.loads(text)
-        self._night.universe.point(self._process, "xcom")
-
-    def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        return None
+        self._universe.lines.append(f"XCom {key}: {json.dumps(value)}")
+        self._universe.point(self._process, "xcom")
 
 
+@dataclass(eq=False)
 class Order:
     """What a person, or the schedule, ordered: all tries between two Clears.
 
     :param max_tries: by which Airflow and the operators tell it.
     """
 
-    def __init__(self, max_tries: int) -> None:
-        self.max_tries = max_tries
-        self.results: list[Any] = []
+    max_tries: int
+    results: list[Any] = field(default_factory=list)
 
 
 class Night:
@@ -94,7 +87,6 @@ class Night:
         self.try_number, self.max_tries = 0, _RETRIES
         self.orders = [Order(self.max_tries)]
         self.kept: dict[str, str] = {}
-        self.xcoms: dict[str, Any] = {}
         self.state = ""
         self.errors: list[BaseException] = []
         self.cut_off: set[Process] = set()
@@ -102,11 +94,8 @@ class Night:
         self.orphans: list[Process] = []
         self.operators: dict[Process, Any] = {}
         self.worker: Process | None = None
-        self.over = Wait()
-        self._lost = Wait()
-        self._person = Wait()
-        self._scheduler = universe.kernel.spawn(f"airflow of {self.task_id}", self._main)
-        self._scheduler.ended.then(lambda: self.over.finish(error=self._scheduler.ended.error))
+        self._lost, self._person = Wait(), Wait()
+        self.over = universe.kernel.spawn(f"airflow of {self.task_id}", self._main).ended
 
     @property
     def succeeded(self) -> bool:
@@ -155,7 +144,6 @@ class Night:
     def _attempt(self) -> str:
         """One try, whatever it defers to."""
         self.try_number += 1
-        self.xcoms = {}
         outcome = self._process("execute")
         while isinstance(outcome, TaskDeferred):
             how, payload = self._deferred(outcome)
@@ -181,7 +169,7 @@ class Night:
             assert process is not None
             operator = self.operators[process] = self.scenario.operator(self)
             context: Any = {
-                "ti": TaskInstance(self, process),
+                "ti": NightTask(self, process),
                 "dag_run": SimpleNamespace(run_type="manual", start_date=self.began),
             }
             if self.remembers:

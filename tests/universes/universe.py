@@ -247,7 +247,7 @@ class Universe:
         """End a process as SIGKILL does."""
         if process.dead:
             return
-        process.kill()
+        process.dead = True
         self.network.died(process)
         if self._triggerer is not None and self._triggerer.process is process:
             self._triggerer.dead = True
