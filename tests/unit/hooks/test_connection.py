@@ -48,19 +48,12 @@ def complaint(**changes: Any) -> str:
 
 
 EVERYTHING = {
-    **EXTRA,
-    "grant": "password",
-    "user_password": " with blanks ",
-    "private_key_passphrase": "phrase ",
-    "certificate": "-----BEGIN CERTIFICATE-----",
-    "refresh_token": "a+refresh/token==",
+    **EXTRA, "grant": "password", "user_password": " with blanks ", "private_key_passphrase": "phrase ",
+    "certificate": "-----BEGIN CERTIFICATE-----", "refresh_token": "a+refresh/token==",
     "assertion_audience": "https://identity.oraclecloud.com/, https://idcs-1.identity.oraclecloud.com:443",
-    "client_authentication": "body",
-    "instance": "production",
-    "ca_file": "/etc/ca.pem",
-    "connect_timeout": 3,
+    "client_authentication": "body", "instance": "production", "ca_file": "/etc/ca.pem", "connect_timeout": 3,
     "read_timeout": "4.5",
-}
+}  # fmt: skip
 
 
 def test_every_field_of_the_form_arrives() -> None:
@@ -94,64 +87,39 @@ def test_the_defaults() -> None:
     assert settings.auth.grant == "jwt_assertion"
     assert settings.auth.audience == ("https://identity.oraclecloud.com/",)
     assert settings.auth.client_authentication_used == "assertion"
-    assert settings.instance == "oac-prod-ns-fr"
 
 
 @pytest.mark.parametrize(
-    ("fields", "address"),
+    ("fields", "address", "instance"),
     [
-        ({"host": "oac.example.com"}, "https://oac.example.com"),
-        ({"host": " https://oac.example.com "}, "https://oac.example.com"),
-        ({"host": "https://oac.example.com/ui/dv/home.jsp?pageid=home"}, "https://oac.example.com"),
-        ({"host": "oac.example.com/ui/"}, "https://oac.example.com"),
-        ({"host": "oac.example.com:8443"}, "https://oac.example.com:8443"),
-        ({"host": "oac.example.com", "port": 8443}, "https://oac.example.com:8443"),
-        ({"host": "https://oac.example.com/ui/", "port": 8443}, "https://oac.example.com:8443"),
-        ({"host": "oac.example.com", "schema": "https"}, "https://oac.example.com"),
-        ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080"),
-        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080"),
-        ({"host": "http://[::1]:8080/ui"}, "http://[::1]:8080"),
-        ({"host": "10.1.2.3"}, "https://10.1.2.3"),
+        ({}, HOST, "oac-prod-ns-fr"),
+        ({"host": "oac.example.com"}, "https://oac.example.com", "oac"),
+        ({"host": " https://oac.example.com "}, "https://oac.example.com", "oac"),
+        ({"host": "https://oac.example.com/ui/dv/home.jsp?pageid=home"}, "https://oac.example.com", "oac"),
+        ({"host": "https://OAC.example.com:443/ui/"}, "https://OAC.example.com:443", "oac"),
+        ({"host": "oac.example.com:8443"}, "https://oac.example.com:8443", "oac-8443"),
+        ({"host": "oac.example.com", "port": 8443}, "https://oac.example.com:8443", "oac-8443"),
+        ({"host": "https://oac.example.com/ui/", "port": 8443}, "https://oac.example.com:8443", "oac-8443"),
+        ({"host": "oac.example.com", "schema": "https"}, "https://oac.example.com", "oac"),
+        ({"host": "localhost", "schema": "http", "port": 8080}, "http://localhost:8080", "localhost-8080"),
+        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080", "127.0.0.1-8080"),
+        ({"host": "http://[::1]:8080/ui"}, "http://[::1]:8080", "1-8080"),
+        ({"host": "10.1.2.3"}, "https://10.1.2.3", "10.1.2.3"),
+        ({"host": "a--b.example.com"}, "https://a--b.example.com", "a-b"),
     ],
 )
-def test_an_address_is_understood_as_people_paste_it(fields: dict[str, Any], address: str) -> None:
-    assert read(**fields).address == address
+def test_an_address_is_understood_as_people_paste_it(fields: dict[str, Any], address: str, instance: str) -> None:
+    settings = read(**fields, extra={"grant": "device_code"})
+    assert (settings.address, settings.instance) == (address, instance)
+    # A stored token belongs to the address.
+    other = read(host="https://oac.example.com", extra={"grant": "device_code"})
+    same = address.lower() in ("https://oac.example.com", "https://oac.example.com:443")
+    assert (settings.auth.store_key == other.auth.store_key) is same
 
 
 def test_the_identity_domains_address_may_have_a_path() -> None:
     pasted = "https://idcs-1.identity.oraclecloud.com:443/ui/v1/adminconsole"
     assert read(extra={"identity_url": pasted}).auth.identity_url == "https://idcs-1.identity.oraclecloud.com:443"
-
-
-@pytest.mark.parametrize(
-    ("host", "same"),
-    [
-        ("https://OAC-prod-ns-fr.analytics.ocp.oraclecloud.com:443/ui/", True),
-        ("oac-prod-ns-fr.analytics.ocp.oraclecloud.com", True),
-        (HOST + ":8443", False),
-        ("https://oac.example.com", False),
-        ("http://127.0.0.1", False),
-    ],
-)
-def test_a_stored_token_belongs_to_the_address_of_oac(host: str, same: bool) -> None:
-    person = {"grant": "device_code"}
-    assert (read(host=host, extra=person).auth.store_key == read(extra=person).auth.store_key) is same
-
-
-@pytest.mark.parametrize(
-    ("host", "instance"),
-    [
-        (HOST, "oac-prod-ns-fr"),
-        ("https://BI.example.com", "bi"),
-        ("https://bi.example.com:443", "bi"),
-        ("https://bi.example.com:9704", "bi-9704"),
-        ("https://10.1.2.3", "10.1.2.3"),
-        ("http://127.0.0.1:8080", "127.0.0.1-8080"),
-        ("https://a--b.example.com", "a-b"),
-    ],
-)
-def test_the_instance_has_a_name_by_its_host(host: str, instance: str) -> None:
-    assert read(host=host).instance == instance
 
 
 def as_uri(conn: dict[str, Any], host: str) -> str:
@@ -214,26 +182,19 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJyb2JvdCJ9." + "Zm9yZ2VkLXNpZ25hdHVyZQ" * 
 )  # fmt: skip
 def test_a_secret_in_the_wrong_field_is_not_shown(secret: str) -> None:
     """The word among them is also the password: otherwise nothing tells it from a misspelled value."""
-    rest = {"password": "hunter"}
-    for extra in (
-        {secret: None, "private_key": None},
-        {f"extra__oac__{secret}": "x", "private_key": None},
-        *(
-            {name: secret, "user_password": "x", "scope": None}
-            for name in (
-                "identity_url", "grant", "client_authentication", "instance", "connect_timeout", "read_timeout",
-                "certificate_alias", "assertion_audience", "user",
-            )
-        ),
-        {"identity_url": f"https://robot:{secret}@idcs.example.com/"},
-        {"identity_url": f"http://{secret}"},
-    ):  # fmt: skip
-        message = complaint(extra=extra, **rest)
+    names = (
+        "identity_url", "grant", "client_authentication", "instance", "connect_timeout", "read_timeout",
+        "certificate_alias", "assertion_audience", "user",
+    )  # fmt: skip
+    wrong: list[dict[str, Any]] = [{name: secret, "user_password": "x", "scope": None} for name in names]
+    wrong += [{name: "x", "private_key": None} for name in (secret, f"extra__oac__{secret}")]
+    wrong += [{"identity_url": url} for url in (f"https://robot:{secret}@idcs.example.com/", f"http://{secret}")]
+    hosts = (f"http://{secret}", f"ftp://{secret}", f"https://x:{secret}@y")
+    for fields in (*({"extra": extra} for extra in wrong), *({"host": host} for host in hosts)):
+        message = complaint(**fields, password="hunter")
         assert secret not in message
         assert "Secret.42" not in message
         assert len(message) < 600
-    for fields in ({"host": f"http://{secret}"}, {"host": f"ftp://{secret}"}, {"host": f"https://x:{secret}@y"}):
-        assert secret not in complaint(**fields, **rest)
     with pytest.raises(OACConfigurationError) as caught:
         read(extra={"ca_file": secret}).transport.ssl_context()
     assert secret not in str(caught.value)
@@ -253,14 +214,12 @@ def test_a_line_break_at_the_end_of_a_secret_is_left_out_with_a_warning(ending: 
     [("\u200b", "U+200B (ZERO WIDTH SPACE)"), ("\u00a0", "U+00A0 (NO-BREAK SPACE)"), ("\x07", "U+0007 (a control")],
 )
 def test_an_invisible_character_is_named(character: str, name: str) -> None:
-    for what, fields in {
-        "(Connection: login)": {"login": f"i{character}d"},
-        "scope)": {"extra": {"scope": f"a{character}b"}},
-        "certificate_alias)": {"extra": {"certificate_alias": f"a{character}b"}},
-    }.items():
-        assert f"{what} contains the invisible character {name}" in complaint(**fields)
+    said = f"contains the invisible character {name}"
+    assert f"(Connection: login) {said}" in complaint(login=f"i{character}d")
+    for field in ("scope", "certificate_alias"):
+        assert f"{field}) {said}" in complaint(extra={field: f"a{character}b"})
     (warning,) = read(extra={"user": f"a{character}b"}).warnings
-    assert f"The user (Connection: extra, user) contains the invisible character {name}" in warning
+    assert f"The user (Connection: extra, user) {said}" in warning
 
 
 @pytest.mark.parametrize("mask", ["***", "RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"])
