@@ -114,9 +114,11 @@ def _by_grant(example: str, grant: str) -> str:
 @pytest.fixture(scope="session")
 def secrets(is_cluster: bool) -> dict[str, str]:
     """What the `.env` of a cluster holds."""
+    if not is_cluster:
+        return {"REDIS_PASSWORD": ""}
     from tools.cluster import new_secrets
 
-    return new_secrets() if is_cluster else {"REDIS_PASSWORD": ""}
+    return new_secrets()
 
 
 @pytest.fixture(scope="session")
