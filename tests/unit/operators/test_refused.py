@@ -137,6 +137,7 @@ REFUSED: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({}, r"Give either snapshot \(the result of a backup\) or bar_uri"),
         ({"snapshot": {"name": "x"}}, "A registration needs file and bucket"),
         ({"bar_uri": "folder/name.zip", "bucket": "b"}, "must look like file:///folder/name"),
+        ({"bar_uri": "oci://b@ns/x.bar", "bucket": "b"}, "must look like file:///folder/name"),
     ],
     "OACRestoreSnapshotOperator": [({"wait_for_completion": False}, "is not supported: a restore comes after")],
     "OACDeleteSnapshotOperator": [
