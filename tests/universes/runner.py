@@ -13,11 +13,10 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.universes.chance import as_text, shrink
+from tests.universes.chance import shrink
 from tests.universes.scenarios import SCENARIOS
 from tests.universes.universe import Universe, quiet_logs
 
@@ -25,25 +24,14 @@ FAILED = Path(__file__).with_name("failed.txt")
 _SLICE = 25
 
 
-@dataclass
-class Outcome:
-    """What came of one universe."""
-
-    complaints: list[str]
-    events: dict[str, int]
-    story: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    elapsed: float = 0.0
-
-
-def run(name: str, seed: int, events: Mapping[str, int] | None = None) -> Outcome:
+def run(name: str, seed: int, events: Mapping[str, int] | None = None) -> Universe:
     """Run one universe."""
     universe = Universe(SCENARIOS[name], seed, events)
     try:
-        complaints = universe.run()
+        universe.run()
     except Exception as error:
-        complaints = [f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
-    return Outcome(complaints, universe.chance.events, universe.story, universe.lines, universe.kernel.elapsed)
+        universe.complaints = [f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
+    return universe
 
 
 def kind_of(complaints: list[str]) -> str:
@@ -51,10 +39,10 @@ def kind_of(complaints: list[str]) -> str:
     return re.sub(r"[0-9a-f-]{8,}|\d+", "#", complaints[0].partition("\n")[0])[:60] if complaints else ""
 
 
-def reduced(name: str, seed: int, outcome: Outcome) -> dict[str, int]:
+def reduced(name: str, seed: int, failed: Universe) -> dict[str, int]:
     """The events that it takes for this universe to fail."""
-    kind = kind_of(outcome.complaints)
-    return shrink(outcome.events, lambda events: kind_of(run(name, seed, events).complaints) == kind)
+    kind = kind_of(failed.complaints)
+    return shrink(failed.chance.events, lambda events: kind_of(run(name, seed, events).complaints) == kind)
 
 
 def _slice(job: tuple[str, int, int]) -> tuple[str, int, dict[int, list[str]], Counter[str]]:
@@ -64,11 +52,11 @@ def _slice(job: tuple[str, int, int]) -> tuple[str, int, dict[int, list[str]], C
     gc.disable()
     with quiet_logs():
         for seed in range(first, first + count):
-            outcome = run(name, seed)
-            counts["events"] += len(outcome.events)
-            counts["hours"] += int(outcome.elapsed)
-            if outcome.complaints:
-                failed[seed] = outcome.complaints
+            universe = run(name, seed)
+            counts["events"] += len(universe.chance.events)
+            counts["hours"] += int(universe.kernel.elapsed)
+            if universe.complaints:
+                failed[seed] = universe.complaints
     gc.enable()
     gc.collect()
     return name, count, failed, counts
@@ -111,20 +99,20 @@ def many(names: list[str], seeds: int, first: int, minutes: float | None, proces
 def explain(name: str, seed: int, events: Mapping[str, int] | None = None, logs: bool = False) -> int:
     """Run one universe, reduce it if it fails, and print it."""
     with quiet_logs():
-        outcome = run(name, seed, events)
-        if outcome.complaints and events is None:
-            events = reduced(name, seed, outcome)
-            outcome = run(name, seed, events)
-    for complaint in outcome.complaints:
+        universe = run(name, seed, events)
+        if universe.complaints and events is None:
+            events = reduced(name, seed, universe)
+            universe = run(name, seed, events)
+    for complaint in universe.complaints:
         print(f"  WRONG: {complaint}")
-    for line in outcome.story:
+    for line in universe.story:
         print(f"  {line}")
     if logs:
-        print(*outcome.lines, sep="\n")
-    print(f"  {len(outcome.events) if events is None else len(events)} events")
-    if outcome.complaints:
-        print(f"  replay: python -m tests.universes {name} --seed {seed} --events '{as_text(events or {})}'")
-    return 1 if outcome.complaints else 0
+        print(*universe.lines, sep="\n")
+    print(f"  {len(universe.chance.events) if events is None else len(events)} events")
+    if universe.complaints:
+        print(f"  replay: python -m tests.universes {name} --seed {seed} --events '{json.dumps(events or {})}'")
+    return 1 if universe.complaints else 0
 
 
 def known() -> list[tuple[str, int, dict[str, int] | None]]:

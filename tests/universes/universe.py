@@ -13,9 +13,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import structlog
@@ -35,6 +34,7 @@ from tests.universes.night import MARKED, ORPHANED, STOPPED, Night
 from tests.universes.oac import SimulatedOac
 from tests.universes.scenarios import Scenario
 
+T = TypeVar("T")
 SEAL_PASSWORD = "Correct-Horse-7-Battery"
 ADMIN = "oac.admin@example.com"
 #: What can happen to a process at any await, or to the world meanwhile.
@@ -47,56 +47,38 @@ _HOT = 0.25
 _places = itertools.count()
 
 
-@dataclass
 class Plan:
-    """What kind of universe it is: which things may go wrong, and how often."""
+    """What kind of universe a seed makes: which things may go wrong, and how often."""
 
-    rate: float
-    network: tuple[str, ...]
-    happenings: tuple[str, ...]
-    happening_rate: float
-    stores: tuple[str, ...]
-    streams: tuple[str, ...]
-    clears: float
-    work_fails: bool
-    remembers: bool
-    deferrable: bool
-    uses_chain: bool
-    leases: bool
-    tasks: int
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, chance: Chance, scenario: type[Scenario]) -> Plan:
-        """The seed's plan."""
-
+    def __init__(self, chance: Chance, scenario: type[Scenario]) -> None:
         def some(name: str, kinds: tuple[str, ...], share: float) -> tuple[str, ...]:
             # Few at a time: then two of one kind come together.
             if len(kinds) > 1 and chance.random(f"plan few {name}") < 0.6:
-                return tuple(dict.fromkeys(kinds[int(len(kinds) * chance.random(f"plan {name}"))] for _ in range(2)))
+                return tuple(dict.fromkeys(one(name, kinds) for _ in range(2)))
             return tuple(kind for kind in kinds if chance.random(f"plan {name}") < share)
 
-        return cls(
-            rate=(0.02, 0.08, 0.2)[int(3 * chance.random("plan rate"))],
-            network=some("network", KINDS, 0.5),
-            happenings=some("happenings", HAPPENINGS, 0.5),
-            happening_rate=(0.005, 0.02, 0.06)[int(3 * chance.random("plan happening rate"))],
-            stores=some("stores", ("trouble",), 0.1),
-            streams=some("streams", ("broken",), 0.5),
-            clears=(0.0, 0.2, 0.5)[int(3 * chance.random("plan clears"))],
-            work_fails=chance.random("plan work") < 0.2,
-            remembers=bool(chance.pick("without a state store", (True, False))),
-            deferrable=bool(chance.pick("deferrable", (False, True))),
-            uses_chain=bool(chance.pick("refresh tokens", (False, False, True))),
-            leases=bool(chance.pick("leases", (False, True))),
-            tasks=chance.pick("tasks", (1, 1, 2)) if scenario.several else 1,
-            settings={
-                "work_seconds": (0.0, 5.0, 60.0, 600.0)[int(4 * chance.random("plan seconds"))],
-                "access_token_ttl": (3600, 100)[int(2 * chance.random("plan ttl"))],
-                "work_request_id_in": ("both", "body", "header")[int(3 * chance.random("plan id"))],
-                **scenario.settings(chance),
-            },
-        )
+        def one(name: str, options: tuple[T, ...]) -> T:
+            return options[int(len(options) * chance.random(f"plan {name}"))]
+
+        self.rate = one("rate", (0.02, 0.08, 0.2))
+        self.network = some("network", KINDS, 0.5)
+        self.happenings = some("happenings", HAPPENINGS, 0.5)
+        self.happening_rate = one("happening rate", (0.005, 0.02, 0.06))
+        self.stores = some("stores", ("trouble",), 0.1)
+        self.streams = some("streams", ("broken",), 0.5)
+        self.clears = one("clears", (0.0, 0.2, 0.5))
+        self.work_fails = chance.random("plan work") < 0.2
+        self.remembers = bool(chance.pick("without a state store", (True, False)))
+        self.deferrable = bool(chance.pick("deferrable", (False, True)))
+        self.uses_chain = bool(chance.pick("refresh tokens", (False, False, True)))
+        self.leases = bool(chance.pick("leases", (False, True)))
+        self.tasks = int(chance.pick("tasks", (1, 1, 2))) if scenario.several else 1
+        self.settings: dict[str, Any] = {
+            "work_seconds": one("seconds", (0.0, 5.0, 60.0, 600.0)),
+            "access_token_ttl": one("ttl", (3600, 100)),
+            "work_request_id_in": one("id", ("both", "body", "header")),
+            **scenario.settings(chance),
+        }
 
 
 class Universe:
@@ -110,7 +92,7 @@ class Universe:
     def __init__(self, scenario: type[Scenario], seed: int, events: Mapping[str, int] | None = None) -> None:
         self.chance = Chance(seed, events)
         self.kernel = Kernel(self.chance)
-        self.plan = Plan.of(self.chance, scenario)
+        self.plan = Plan(self.chance, scenario)
         self.scenario = scenario()
         self.network = Network(self)
         self.lines: list[str] = []
@@ -124,8 +106,8 @@ class Universe:
         self._waiting: dict[Wait, Callable[[], Any]] = {}
         self._tasks: dict[Wait, asyncio.Task[None]] = {}
 
-    def run(self) -> list[str]:
-        """Let the nights go by; returns what is wrong with them."""
+    def run(self) -> None:
+        """Let the nights go by, and judge them."""
         folder = Path(tempfile.mkdtemp(prefix="universe-", dir=_memory()))
         self.folder = folder
         driver._now.append(self)
@@ -145,7 +127,6 @@ class Universe:
         finally:
             driver._now.pop()
             shutil.rmtree(folder, ignore_errors=True)
-        return self.complaints
 
     def _live(self) -> None:
         """Until all tasks are over, those whose tries live on have ended, and OAC has done its work."""
