@@ -98,11 +98,8 @@ def test_every_setting_is_in_the_table() -> None:
     }
 
 
-KINDS = {
-    "scheduled": {
-        "logical_date": datetime(2026, 1, 2, tzinfo=UTC),
-        "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
-    },
+KINDS: dict[str, dict[str, Any]] = {
+    "scheduled": {name: datetime(2026, 1, 2, tzinfo=UTC) for name in ("logical_date", "data_interval_start")},
     "asset-triggered, or by hand without a date": {"logical_date": None, "data_interval_start": None},
 }
 

@@ -47,11 +47,10 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def opened(modules: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens the file system of a Connection; returns the options that ocifs was given."""
 
-    def open_it(extra: dict[str, Any], login: str = "ocid1.user.oc1..b", **options: Any) -> dict[str, Any]:
+    def open_it(extra: dict[str, Any], login: str = "ocid1.user.oc1..b", **options: Any) -> Any:
         connection = {"conn_type": "generic", "login": login, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_OCI_STORE", json.dumps(connection))
-        given: dict[str, Any] = get_fs("oci_store", options).kwargs
-        return given
+        return get_fs("oci_store", options).kwargs
 
     return open_it
 
