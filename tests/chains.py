@@ -10,8 +10,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -19,7 +17,7 @@ from cryptography.fernet import Fernet
 from airflow_provider_oac.auth.session import MemoryStore, Session
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.shared_store import keep_sign_in
-from airflow_provider_oac.auth.store import Backend, EncryptedStore, Record, StoreEntry
+from airflow_provider_oac.auth.store import Backend, EncryptedStore, Lock, Record, StoreEntry
 from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
@@ -34,9 +32,6 @@ FERNET_KEY = Fernet.generate_key().decode()
 LOGIN = "python -m airflow_provider_oac login --oac-conn-id a_chain"
 #: Its server has loaded this module where the tests of the command line run, too.
 _FORKS = multiprocessing.get_context("forkserver")
-
-
-Wrap = Callable[[Backend], Backend]
 
 
 @dataclass(frozen=True)
@@ -54,11 +49,13 @@ class Store:
         """Return the store without encryption."""
         return RedisStore(self.place) if self.place.startswith("redis:") else FileStore(self.place)
 
-    def store_entry(self, settings: AuthSettings, wrap: Wrap = lambda backend: backend) -> StoreEntry:
+    def store_entry(
+        self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend
+    ) -> StoreEntry:
         """Return the store entry of a sign-in."""
         return EncryptedStore(wrap(self.backend()), [self.fernet_key]).store_entry(settings, self.lease)
 
-    def session(self, settings: AuthSettings, wrap: Wrap = lambda backend: backend) -> Session:
+    def session(self, settings: AuthSettings, wrap: Callable[[Backend], Backend] = lambda backend: backend) -> Session:
         """Return a session like one of another process, which shares only the store."""
         return Session(settings, MemoryStore(), self.store_entry(settings, wrap))
 
@@ -173,14 +170,13 @@ class Dying(Backend):
 
     def at(self, act: str, do: Callable[[], Any]) -> Any:
         self.counts[act] = self.counts.get(act, 0) + 1
-        self.die_at(f"before {act} {self.counts[act]}")
-        result = do()
-        self.die_at(f"after {act} {self.counts[act]}")
-        return result
-
-    def die_at(self, point: str) -> None:
-        if point == self.point:
+        name = f"{act} {self.counts[act]}"
+        if self.point == f"before {name}":
             os.kill(os.getpid(), signal.SIGKILL)
+        result = do()
+        if self.point == f"after {name}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
     @property
     def where(self) -> str:
@@ -195,10 +191,25 @@ class Dying(Backend):
     def delete(self, name: str) -> None:
         self.inner.delete(name)
 
-    def lock(self, name: str, lease: float) -> Any:
-        lock = self.inner.lock(name, lease)
-        acts = {act: partial(self.at, act, getattr(lock, act)) for act in ("acquire", "extend", "release")}
-        return SimpleNamespace(**acts)
+    def lock(self, name: str, lease: float) -> Lock:
+        return DyingLock(self, self.inner.lock(name, lease))
+
+
+class DyingLock:
+    """The lock of a `Dying` backend."""
+
+    def __init__(self, backend: Dying, inner: Lock) -> None:
+        self.backend = backend
+        self.inner = inner
+
+    def acquire(self) -> bool:
+        return bool(self.backend.at("acquire", self.inner.acquire))
+
+    def extend(self) -> bool:
+        return bool(self.backend.at("extend", self.inner.extend))
+
+    def release(self) -> None:
+        self.backend.at("release", self.inner.release)
 
 
 def dying(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> None:
