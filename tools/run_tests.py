@@ -121,7 +121,7 @@ def side_by_side(*arguments: str) -> tuple[str, ...]:
 #: The tests in a real Airflow, in sessions of similar length that run at the same time, each with its own Airflow and
 #: simulator. The last tests of a session search its files for secrets.
 SESSIONS = {
-    "backups": ("backup", "faults", "stack", "connection_form", "events"),
+    "backups": ("backup", "faults", "connection_form", "events"),
     "restores": ("restore",),
     "content": ("catalog", "examples", "exports", "grants", "runs"),
 }

@@ -40,11 +40,8 @@ class Canary(BaseOperator):
         if store := context.get("task_state_store"):
             store.set("canary", CANARY)
         # A file whose name holds what names of files may hold.
-        self.defer(
-            trigger=FileTrigger(filepath=str(Path(FOLDER, quote(CANARY, safe=""))), poke_interval=1),
-            method_name="resume",
-            kwargs={"carried": CANARY},
-        )
+        trigger = FileTrigger(filepath=str(Path(FOLDER, quote(CANARY, safe=""))), poke_interval=1)
+        self.defer(trigger=trigger, method_name="resume", kwargs={"carried": CANARY})
 
     def resume(self, context, event, carried):
         raise RuntimeError(f"It was said {carried}")

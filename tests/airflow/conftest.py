@@ -11,9 +11,9 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,9 +31,9 @@ from tools.oac_connections import (
 )
 from tools.stack import AirflowStack
 
-GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
+GRANTS = ("jwt_assertion", "password", "refresh_token")
 #: Instances for tasks that get killed, so that what they leave behind concerns no other test.
-SPARES = ("spare-1", "spare-2", "spare-3", "spare-4")
+SPARES = ("spare-1", "spare-2")
 # Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.
 LONGEST = 1500
 HERE = Path(__file__).resolve().parent
@@ -66,7 +66,8 @@ def is_cluster(pytestconfig: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def simulator(is_cluster: bool) -> Iterator[Simulator]:
     """The simulated identity domain, OAC and bucket that the Connections of `stack` lead to; with TLS for a cluster."""
-    # Work that is over at once would meet a race of Airflow's scheduler: see dags/stack_probe.py.
+    # Work that is over at once would meet a race of Airflow's scheduler, which fails a task whose
+    # trigger fires before it has heard from its executor that the task's process ended.
     with launch(work_seconds=5, instances=["dev", "prod", "scratch", *SPARES], tls=is_cluster) as running:
         yield running
 
@@ -77,8 +78,7 @@ def home(is_cluster: bool, pytestconfig: pytest.Config) -> Path:
     session = "cluster" if is_cluster else pytestconfig.getoption("--session")
     folder = ROOT / ".airflow" / f"tests-{version('apache-airflow')}-{session}"
     shutil.rmtree(folder, ignore_errors=True)
-    for name in ("config", "plugins"):
-        shutil.copytree(HERE / name, folder / name)
+    shutil.copytree(HERE / "config", folder / "config")
     return folder
 
 
@@ -112,18 +112,19 @@ def _by_grant(example: str, grant: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def secrets() -> dict[str, str]:
+def secrets(is_cluster: bool) -> dict[str, str]:
     """What the `.env` of a cluster holds."""
+    if not is_cluster:
+        return {"REDIS_PASSWORD": ""}
     from tools.cluster import new_secrets
 
     return new_secrets()
 
 
 @pytest.fixture(scope="session")
-def redis(is_cluster: bool, request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+def redis(secrets: dict[str, str]) -> Iterator[RedisServer]:
     """The server that holds the token store of `stack`; of a cluster, the tasks that wait for a worker as well."""
-    password = request.getfixturevalue("secrets")["REDIS_PASSWORD"] if is_cluster else ""
-    with redis_server(password) as running:
+    with redis_server(secrets["REDIS_PASSWORD"]) as running:
         yield running
 
 
@@ -155,27 +156,26 @@ def witness(home: Path) -> Iterator[Witness]:
 
 @pytest.fixture(scope="session")
 def environment(
-    home: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path, is_cluster: bool
+    home: Path, simulator: Simulator, redis: RedisServer, mail: Mailbox, exports: Path, audits: Path, is_cluster: bool
 ) -> dict[str, str]:
     """The Connections, Variables and settings of `stack`, as environment variables."""
     smtp = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
     store = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": redis.url}
+    connections = {
+        "OAC_EXPORT": with_passphrase(connection(simulator.ready, user="oac.author@example.com")),
+        "SMTP_DEFAULT": {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp},
+    }
     return {
         **connection_environment(simulator.ready),
         **grant_environment(simulator.ready),
-        "AIRFLOW_CONN_OAC_EXPORT": json.dumps(
-            with_passphrase(connection(simulator.ready, user="oac.author@example.com"))
-        ),
-        **({} if is_cluster else store),
         **restore_environment(simulator.ready),
         **spare_environment(simulator.ready, SPARES),
-        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
-            {"conn_type": "smtp", "host": "127.0.0.1", "port": mail.port, "extra": smtp}
-        ),
+        **({} if is_cluster else store),
+        **{f"AIRFLOW_CONN_{name}": json.dumps(connection) for name, connection in connections.items()},
         "AIRFLOW_VAR_OAC_EXPORT_FOLDER": f"file://{exports}",
         "AIRFLOW_VAR_OAC_EXTRACT_FOLDER": f"file://{home / 'extracts'}",
         "AIRFLOW_VAR_OAC_GIT_CHECKOUT": str(home / "checkout"),
-        "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{home / 'audits'}",
+        "AIRFLOW_VAR_OAC_AUDIT_FOLDER": f"file://{audits}",
         "AIRFLOW_VAR_OAC_MAIL_TO": "sales@example.com, board@example.com",
     }
 
@@ -187,23 +187,21 @@ def stack(
     environment: dict[str, str],
     redis: RedisServer,
     witness: Witness,
+    secrets: dict[str, str],
     is_cluster: bool,
-    request: pytest.FixtureRequest,
 ) -> Iterator[AirflowStack]:
     """The running Airflow. Every process it starts is gone when the session ends, however it ends."""
-    with ExitStack() as running:
-        if not is_cluster:
-            yield running.enter_context(AirflowStack(sys.prefix, home, dags_folder, environment, parallelism=8))
-            return
-        from tools.cluster import Cluster
-        from tools.postgres import postgres_server
+    if not is_cluster:
+        with AirflowStack(sys.prefix, home, dags_folder, environment, parallelism=8) as running:
+            yield running
+        return
+    from tools.cluster import Cluster
+    from tools.postgres import postgres_server
 
-        secrets = request.getfixturevalue("secrets")
-        postgres = running.enter_context(postgres_server("airflow", secrets["POSTGRES_PASSWORD"]))
-        cluster = Cluster(
-            sys.prefix, home, dags_folder, environment, secrets=secrets, postgres=postgres, redis_port=redis.port
-        )
-        yield running.enter_context(cluster)
+    with postgres_server("airflow", secrets["POSTGRES_PASSWORD"]) as postgres:
+        more: dict[str, Any] = {"secrets": secrets, "postgres": postgres, "redis_port": redis.port}
+        with Cluster(sys.prefix, home, dags_folder, environment, **more) as cluster:
+            yield cluster
 
 
 @pytest.fixture(scope="module")

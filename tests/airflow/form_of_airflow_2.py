@@ -22,28 +22,28 @@ class Form(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.fields: dict[str, str] = {}
-        self._list = self._box = ""
+        #: The list or box whose content comes.
+        self._inside = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "input" and found.get("name") and found.get("type") not in ("submit", "checkbox"):
             self.fields[found["name"]] = found.get("value", "")
-        elif tag == "select":
-            self._list = found.get("name", "")
-        elif tag == "option" and self._list and ("selected" in found or self._list not in self.fields):
-            self.fields[self._list] = found.get("value", "")
-        elif tag == "textarea":
-            self._box = found.get("name", "")
-            self.fields[self._box] = ""
+        elif tag in ("select", "textarea"):
+            self._inside = found.get("name", "")
+            if tag == "textarea":
+                self.fields[self._inside] = ""
+        elif tag == "option" and self._inside and ("selected" in found or self._inside not in self.fields):
+            self.fields[self._inside] = found.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
-        self._list = "" if tag == "select" else self._list
-        self._box = "" if tag == "textarea" else self._box
+        if tag in ("select", "textarea"):
+            self._inside = ""
 
     def handle_data(self, data: str) -> None:
-        if self._box:
-            self.fields[self._box] += data
+        if self.lasttag == "textarea" and self._inside:
+            self.fields[self._inside] += data
 
 
 def saved(conn_id: str) -> tuple[int, dict[str, Any]]:

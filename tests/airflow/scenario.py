@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import (
@@ -27,9 +28,14 @@ def over(stack: AirflowStack, dag_id: str, run_id: str, state: str = "success", 
     return run_id
 
 
-def ran(stack: AirflowStack, dag_id: str, state: str = "success", timeout: float = 180) -> str:
-    """Trigger a run, wait for its end, check how it ended; returns the run id."""
-    return over(stack, dag_id, stack.trigger(dag_id), state, timeout)
+def ran(stack: AirflowStack, dag_id: str, **conf: Any) -> str:
+    """Trigger a run, wait for its end, which must be a success; returns the run id."""
+    return over(stack, dag_id, stack.trigger(dag_id, conf))
+
+
+def local(result: Any) -> Path:
+    """The file that a task's result names."""
+    return Path(result["path"].removeprefix("file://"))
 
 
 def with_passphrase(connection: dict[str, Any]) -> dict[str, Any]:

@@ -17,30 +17,28 @@ from tools.stack import AirflowStack
 PHRASE = "  a phrase with blanks "
 
 
-def check(stack: AirflowStack, conn_id: str) -> Any:
-    """What our command says of a Connection in this Airflow's database."""
-    done = run(stack, "-m", "airflow_provider_oac", "check", "--oac-conn-id", conn_id, "--json")
-    return json.loads(done.stdout)
-
-
 def run(stack: AirflowStack, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    python = str(stack.venv / "bin" / "python")
+    command = [str(stack.venv / "bin" / "python"), *arguments]
     return subprocess.run(
-        [python, *arguments], env=stack.env, cwd=stack.home, input=text, capture_output=True, text=True, check=False
+        command, env=stack.env, cwd=stack.home, input=text, capture_output=True, text=True, check=False
     )
 
 
-def filled(simulator: Simulator) -> dict[str, Any]:
-    """The extra as Airflow 3's form makes it: every field is there, those that are unset as null."""
+def filled(simulator: Simulator) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a person fills in; the extra as Airflow 3's form makes it: those that are unset are null."""
     extra = connection(simulator.ready, user_password=None)["extra"]
-    return {**dict.fromkeys(CONNECTION_FIELDS), **extra, "private_key_passphrase": PHRASE}
+    host, login = simulator.ready["instances"]["dev"]["url"] + "/ui/", simulator.ready["client_id"]
+    standard = {"conn_type": "oac", "host": host, "login": login, "password": "a secret"}
+    return standard, {**dict.fromkeys(CONNECTION_FIELDS), **extra, "private_key_passphrase": PHRASE}
 
 
 @pytest.mark.smoke
 def test_what_is_pasted_survives(stack: AirflowStack, simulator: Simulator) -> None:
     by_form = form_of_airflow_2 if stack.is_airflow_2 else form_of_airflow_3
     by_form(stack, simulator)
-    report = check(stack, "from_form")
+    report = json.loads(
+        run(stack, "-m", "airflow_provider_oac", "check", "--oac-conn-id", "from_form", "--json").stdout
+    )
     assert report["works"], report
     assert report["administrator"] is True
     # Airflow's own command says what was found as well, if it is asked to.
@@ -51,15 +49,9 @@ def test_what_is_pasted_survives(stack: AirflowStack, simulator: Simulator) -> N
 
 def form_of_airflow_3(stack: AirflowStack, simulator: Simulator) -> None:
     """What the form sends, by its code in 3.1 to 3.3: the masked extra as a whole, and which members changed."""
-    extra, path = filled(simulator), "/api/v2/connections"
-    known = stack._http("GET", "/ui/connections/hook_meta")
-    (form,) = [meta for meta in known if meta["connection_type"] == "oac"]
-    assert list(form["extra_fields"]) == list(CONNECTION_FIELDS)
-    body = {
-        "connection_id": "from_form", "conn_type": "oac", "host": simulator.ready["instances"]["dev"]["url"] + "/ui/",
-        "login": simulator.ready["client_id"], "password": "a secret", "schema": "", "description": "",
-    }  # fmt: skip
-    stack._http("POST", path, {**body, "port": None, "extra": json.dumps(extra)})
+    (standard, extra), path = filled(simulator), "/api/v2/connections"
+    body = {"connection_id": "from_form", **standard, "schema": "", "description": "", "port": None}
+    stack._http("POST", path, {**body, "extra": json.dumps(extra)})
     for changed in ({"read_timeout": 30}, {"certificate_alias": extra["certificate_alias"], "connect_timeout": None}):
         shown = stack._http("GET", f"{path}/from_form")
         masked = json.loads(shown["extra"])
@@ -76,16 +68,13 @@ def form_of_airflow_3(stack: AirflowStack, simulator: Simulator) -> None:
 
 def form_of_airflow_2(stack: AirflowStack, simulator: Simulator) -> None:
     """Through the page itself. Its box for a key has one line: a browser drops the newlines of what is pasted."""
-    extra = {name: value for name, value in filled(simulator).items() if value is not None}
+    standard, form = filled(simulator)
+    extra = {name: value for name, value in form.items() if value is not None}
     extra |= {"private_key": extra["private_key"].replace("\n", ""), "private_key_passphrase": PHRASE.strip()}
     new = {f"extra__oac__{name}": value for name, value in extra.items()}
-    new |= {
-        "conn_id": "from_form", "conn_type": "oac", "host": simulator.ready["instances"]["dev"]["url"] + "/ui/",
-        "login": simulator.ready["client_id"], "password": "a secret",
-    }  # fmt: skip
+    new |= {"conn_id": "from_form", **standard}
     given = {"new": new, "change": {"extra__oac__read_timeout": "30"}}
-    script = Path(__file__).with_name("form_of_airflow_2.py")
-    done = run(stack, str(script), text=json.dumps(given))
+    done = run(stack, str(Path(__file__).with_name("form_of_airflow_2.py")), text=json.dumps(given))
     assert done.returncode == 0, done.stderr[-4000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["offered"] == sorted(f"extra__oac__{name}" for name in CONNECTION_FIELDS)
@@ -99,10 +88,8 @@ def form_of_airflow_2(stack: AirflowStack, simulator: Simulator) -> None:
 def test_the_test_that_a_worker_runs(stack: AirflowStack, simulator: Simulator) -> None:
     if not stack.version.startswith("3.3"):
         pytest.skip("only Airflow 3.3 tests a Connection in a worker")
-    conn = connection(simulator.ready, user="oac.author@example.com")
+    conn, path = connection(simulator.ready, user="oac.author@example.com"), "/api/v2/connections/enqueue-test"
     body = {**conn, "connection_id": "in_a_worker", "extra": json.dumps(conn["extra"])}
-    path = "/api/v2/connections/enqueue-test"
-    token = stack._http("POST", path, body)["token"]
-    done = stack.wait_connection_test(path, token)
+    done = stack.wait_connection_test(path, stack._http("POST", path, body)["token"])
     assert done["state"] == "success", done
     assert "The user oac.author@example.com is not an administrator" in done["result_message"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,6 +18,8 @@ from tools.stack import AirflowStack
 
 LOOK = "GET /workRequests/{id}"
 LINE = OLD if version("apache-airflow").startswith(("2.", "3.1", "3.2")) else NEW
+Act = Callable[[AirflowStack, Simulator, str], "Run"]
+Note = Callable[[str, Any], None]
 #: Faults whose DAGs kill the worker of their first try: which DAG, and the instance that it has for itself.
 KILLED = {
     "worker killed between submit and persist, in Airflow": ("killedaftersubmit", "spare-1"),
@@ -36,33 +37,30 @@ class Run:
     """
 
     def __init__(
-        self, stack: AirflowStack, simulator: Simulator, kind: str, mode: str, instance: str = "dev", run_id: str = ""
+        self,
+        stack: AirflowStack,
+        simulator: Simulator,
+        mode: str,
+        kind: str = "oaccreatesnapshotoperator",
+        instance: str = "dev",
+        run_id: str = "",
     ) -> None:
-        self.stack, self.simulator = stack, simulator
+        self.stack, self.simulator, self.mode, self.instance = stack, simulator, mode, instance
         self.dag_id, self.label = f"case_{kind}_{mode}", f"{kind}-{mode}"
-        self.mode, self.instance = mode, instance
         self._before = [] if run_id else taken(simulator, self.label, instance)
-        self.run_id = run_id
-
-    def begin(self) -> None:
-        """Start it."""
-        self.run_id = self.stack.trigger(self.dag_id)
+        self.run_id = run_id or stack.trigger(self.dag_id)
 
     def until_it_waits(self) -> None:
         """Wait until its task looks at its work request, in a worker or in the triggerer."""
-        looks = self.simulator.control.calls("dev", LOOK)
         if self.mode == "deferred":
             self.stack.wait_task_state(self.dag_id, self.run_id, "backup", "deferred")
-            # The task looked itself before it deferred.
-            looks = self.simulator.control.calls("dev", LOOK)
-        deadline = time.monotonic() + 120
-        while self.simulator.control.calls("dev", LOOK) <= looks:
-            assert time.monotonic() < deadline, self.stack.report(self.dag_id, self.run_id)
-            time.sleep(0.2)
+        # The task looked itself before it deferred.
+        looks = self.simulator.control.calls("dev", LOOK)
+        until(lambda: self.simulator.control.calls("dev", LOOK) > looks, "the task looks at its work request", 120)
 
-    def finish(self, timeout: float = 240) -> str:
+    def finish(self) -> str:
         """Wait for the end of the run; returns its state."""
-        return self.stack.wait_run(self.dag_id, self.run_id, timeout=timeout)
+        return self.stack.wait_run(self.dag_id, self.run_id, timeout=240)
 
     def log(self) -> str:
         """What the task logged, in all its tries."""
@@ -78,13 +76,12 @@ class Run:
         return Outcome(row["state"], row["try_number"] > 1, False, len(new), result.get("verified"))
 
 
-def lost_on_the_way(fault: str) -> Callable[[AirflowStack, Simulator, str], Run]:
+def lost_on_the_way(fault: str) -> Act:
     """The request to take the snapshot, or the reply to it, gets lost."""
 
     def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
         simulator.control.fault("POST /snapshots", fault)
-        run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
-        run.begin()
+        run = Run(stack, simulator, mode)
         run.finish()
         assert [one["hits"] for one in simulator.control.faults()] == [1]
         return run
@@ -92,13 +89,12 @@ def lost_on_the_way(fault: str) -> Callable[[AirflowStack, Simulator, str], Run]
     return act
 
 
-def restarted(component: str) -> Callable[[AirflowStack, Simulator, str], Run]:
+def restarted(component: str) -> Act:
     """A component of Airflow is killed while the task waits, and another one takes over."""
 
     def act(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
         simulator.control.settings(work_seconds=25.0)
-        run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
-        run.begin()
+        run = Run(stack, simulator, mode)
         run.until_it_waits()
         stack.kill_component(component)
         stack.start_component(component)
@@ -112,8 +108,7 @@ def restarted(component: str) -> Callable[[AirflowStack, Simulator, str], Run]:
 def ended_by_a_person(stack: AirflowStack, simulator: Simulator, mode: str) -> Run:
     """A person marks the waiting task as failed, and clears it while its work goes on."""
     simulator.control.settings(work_seconds=40.0)
-    run = Run(stack, simulator, "oaccreatesnapshotoperator", mode)
-    run.begin()
+    run = Run(stack, simulator, mode)
     run.until_it_waits()
     stack.set_task_state(run.dag_id, run.run_id, "backup", "failed")
     assert run.finish() == "failed"
@@ -147,7 +142,7 @@ def chosen_of(killed: bool) -> list[Any]:
     return [pytest.param(one, id=one.id) for one in cells]
 
 
-def judge(cell: Cell, run: Run, record_property: Callable[[str, Any], None]) -> None:
+def judge(cell: Cell, run: Run, record_property: Note) -> None:
     """Hold what a run came to against the matrix."""
     record_property("fault", (cell.fault.name, cell.mode, cell.line))
     found = run.outcome()
@@ -161,14 +156,10 @@ def judge(cell: Cell, run: Run, record_property: Callable[[str, Any], None]) -> 
 @pytest.mark.smoke
 @pytest.mark.parametrize("cell", chosen_of(killed=True))
 def test_cell_of_a_killed_worker(
-    cell: Cell,
-    killed: dict[str, str],
-    stack: AirflowStack,
-    simulator: Simulator,
-    record_property: Callable[[str, Any], None],
+    cell: Cell, killed: dict[str, str], stack: AirflowStack, simulator: Simulator, record_property: Note
 ) -> None:
     kind, instance = KILLED[cell.fault.name]
-    run = Run(stack, simulator, kind, cell.mode, instance, killed[cell.id])
+    run = Run(stack, simulator, cell.mode, kind, instance, killed[cell.id])
     run.finish()
     judge(cell, run, record_property)
 
@@ -181,9 +172,7 @@ def killed(stack: AirflowStack) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("cell", chosen_of(killed=False))
-def test_cell(
-    cell: Cell, stack: AirflowStack, simulator: Simulator, record_property: Callable[[str, Any], None]
-) -> None:
+def test_cell(cell: Cell, stack: AirflowStack, simulator: Simulator, record_property: Note) -> None:
     seconds = simulator.control.settings()["work_seconds"]
     try:
         run = ACTS[cell.fault.name](stack, simulator, cell.mode)

@@ -1,4 +1,4 @@
-"""Runs and connections in a real Airflow: the examples that people copy, and workers that are killed."""
+"""Runs and connections in a real Airflow: the examples that people copy."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 
 from oac_simulator.launch import Simulator
-from tests.airflow.scenario import over, ran
+from tests.airflow.scenario import local, over, ran
 from tools.oac_connections import WAREHOUSE_PASSWORD
 from tools.stack import AirflowStack, until
 
 RELOAD, EXPORT, ROTATE = "oac_reload_after_load", "oac_data_flow_then_export", "oac_rotate_connection_password"
-RUN_FLOW = "POST /catalog/dataflows/{dataflowId}/actions/run"
-RUN_SEQUENCE = "POST /catalog/sequences/{sequenceId}/actions/run"
 
 
 def test_datasets_are_reloaded_when_the_warehouse_is_loaded(stack: AirflowStack) -> None:
@@ -37,7 +35,7 @@ def test_a_data_flow_runs_and_then_the_workbook_is_exported(stack: AirflowStack,
     over(stack, EXPORT, run_id)
     flow, export = stack.xcom(EXPORT, run_id, "clean_orders"), stack.xcom(EXPORT, run_id, "export")
     assert (flow["job_status"], flow["rows"], flow["adopted"]) == ("SUCCEEDED", 118_500, False)
-    path = Path(export["path"].removeprefix("file://"))
+    path = local(export)
     assert path.parent == exports / "orders"
     assert path.read_bytes().startswith(b"%PDF-")
 
@@ -53,31 +51,3 @@ def test_a_password_is_rotated_and_nobody_sees_it(stack: AirflowStack, simulator
     logs = stack.log(ROTATE, run_id, "rotate") + stack.log(ROTATE, run_id, "prove")
     assert "Updated connection 'admin'.'ADW'" in logs
     assert WAREHOUSE_PASSWORD not in logs
-
-
-@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-1"), ("deferred", "spare-3")])
-@pytest.mark.begins("case_run_killed_after_submit_{mode}")
-def test_a_worker_killed_between_submit_and_the_next_line_leads_to_one_run(
-    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
-) -> None:
-    dag_id = f"case_run_killed_after_submit_{mode}"
-    over(stack, dag_id, run_id)
-    assert stack.task(dag_id, run_id, "run")["try_number"] == 2
-    assert simulator.control.calls(instance, RUN_FLOW) == 1
-    result = stack.xcom(dag_id, run_id, "run")
-    assert (result["adopted"], result["work_request_id"], result["rows"]) == (True, None, 900)
-    assert "is new in the job history. The task adopts it" in stack.log(dag_id, run_id, "run", 2)
-
-
-@pytest.mark.parametrize(("mode", "instance"), [("blocking", "spare-2"), ("deferred", "spare-4")])
-@pytest.mark.begins("case_run_killed_while_waiting_{mode}")
-def test_a_worker_killed_while_waiting_leads_to_one_run(
-    stack: AirflowStack, simulator: Simulator, mode: str, instance: str, run_id: str
-) -> None:
-    dag_id = f"case_run_killed_while_waiting_{mode}"
-    over(stack, dag_id, run_id)
-    assert simulator.control.calls(instance, RUN_SEQUENCE) == 1
-    result = stack.xcom(dag_id, run_id, "run")
-    remembers = not stack.version.startswith(("2.", "3.1", "3.2"))
-    assert result["adopted"] is not remembers, "with a task state store the work request is found again"
-    assert result["job_status"] == "SUCCEEDED"

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +23,8 @@ import pytest
 import redis as redis_client
 
 from oac_simulator.launch import Simulator
-from tests.airflow.witness import Witness
+from tests.airflow.scenario import over, ran
+from tests.airflow.witness import Witness, rows
 from tests.leaks import Search
 from tests.redis_server import RedisServer
 from tools.stack import AirflowStack
@@ -40,7 +40,6 @@ def _sqlite(is_cluster: bool) -> None:
         pytest.skip("the search reads a database of SQLite; it is made with the LocalExecutor on every Airflow line")
 
 
-@pytest.fixture(scope="module")
 def known(stack: AirflowStack, simulator: Simulator) -> dict[str, str]:
     """All secrets of this session by name: those of the Connections, and all that the identity domain issued or saw."""
     found = {}
@@ -57,13 +56,11 @@ def known(stack: AirflowStack, simulator: Simulator) -> dict[str, str]:
 
 def columns(database: Path) -> Iterator[tuple[str, bytes]]:
     """Every column of every table, with all that stands in it."""
-    with contextlib.closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=60)) as db:
-        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            for column in [row[1] for row in db.execute(f"PRAGMA table_info('{table}')")]:
-                rows = db.execute(f'SELECT CAST("{column}" AS BLOB) FROM "{table}" WHERE "{column}" IS NOT NULL')
-                if data := b"\n".join(row[0] for row in rows):
-                    yield f"table {table}.{column}", data
+    for (table,) in rows(database, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        for _, column, *_ in rows(database, f"PRAGMA table_info('{table}')"):
+            sql = f'SELECT CAST("{column}" AS BLOB) FROM "{table}" WHERE "{column}" IS NOT NULL'
+            if data := b"\n".join(row[0] for row in rows(database, sql)):
+                yield f"table {table}.{column}", data
 
 
 def places(stack: AirflowStack, witness: Witness, redis: RedisServer) -> Iterator[tuple[str, bytes]]:
@@ -96,8 +93,7 @@ def canary(stack: AirflowStack, dags_folder: Path) -> tuple[str, str]:
     run_id = stack.trigger("canary", run_id=f"canary-{secrets.token_hex(16)}")
     stack.wait_task_state("canary", run_id, "canary", "deferred")
     (folder / quote(value, safe="")).touch()
-    assert stack.wait_run("canary", run_id) == "failed", stack.report("canary", run_id)
-    return value, run_id
+    return value, over(stack, "canary", run_id, "failed")
 
 
 @pytest.mark.smoke
@@ -115,35 +111,21 @@ def test_the_search_finds_what_is_there(
         expected.add("table task_state_store.value")
     assert expected <= found["canary"]
     assert {"airflow.db", "airflow.db-wal"} & found["canary"]
-    assert any(place.startswith("process ") for place in found["canary"])
     folder = f"logs/dag_id=canary/run_id={canary[1]}/task_id=canary/attempt=1.log"
-    assert folder in found["canary"]
-    assert any(place.startswith(folder + ".trigger") for place in found["canary"])
+    for start, end in ((folder, ".log"), (folder + ".trigger", ""), ("process ", ""), ("logs/", "canary.py.log")):
+        assert any(place.startswith(start) and place.endswith(end) for place in found["canary"]), (start, end)
     assert "It was said" in stack.log("canary", canary[1], "canary")
-    assert any(place.startswith("logs/") and place.endswith("canary.py.log") for place in found["canary"])
     # What they log on other lines and other days is not known; that they are searched is.
     assert "processes/scheduler.log" in found["run"]
     assert {f"processes/{name}.log" for name in stack.components} <= {place for place, _ in searched}
 
 
-@pytest.fixture(scope="module")
-def loud(stack: AirflowStack) -> str:
-    """What a trigger logged that logs its token."""
-    run_id = stack.trigger("loud")
-    assert stack.wait_run("loud", run_id) == "success", stack.report("loud", run_id)
-    logs = (stack.home / "logs/dag_id=loud").rglob("*.trigger.*")
-    return "".join(path.read_text() for path in logs)
-
-
 @pytest.mark.smoke
-def test_no_secret_is_anywhere(
-    stack: AirflowStack,
-    witness: Witness,
-    redis: RedisServer,
-    loud: str,
-    known: dict[str, str],
-    canary: tuple[str, str],
-) -> None:
+def test_no_secret_is_anywhere(stack: AirflowStack, witness: Witness, redis: RedisServer, simulator: Simulator) -> None:
+    ran(stack, "loud")
+    logs = (stack.home / "logs/dag_id=loud").rglob("*.trigger.*")
+    loud = "".join(path.read_text() for path in logs)
     assert [loud.count(text) for text in ("Loud: ", "Loud in a list: ", "Loud exception", "loud error ***")] == [3] * 4
-    assert len(known) > 10
-    assert Search(known).found(places(stack, witness, redis)) == {}
+    secret = known(stack, simulator)
+    assert len(secret) > 10
+    assert Search(secret).found(places(stack, witness, redis)) == {}

@@ -17,6 +17,7 @@ from tools.chromium import chromium
 from tools.oac_connections import connection, connection_environment
 from tools.stack import AirflowStack
 
+Picture = Callable[..., None]
 ROOT = Path(__file__).resolve().parent.parent.parent
 DAG = "oac_nightly_backup"
 # A person is faster than this; a loaded machine may not be.
@@ -84,7 +85,7 @@ def page(browser: Browser, home: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.fixture
-def picture(page: Page, request: pytest.FixtureRequest) -> Callable[..., None]:
+def picture(page: Page, request: pytest.FixtureRequest) -> Picture:
     """Keeps a picture of the window for the documents, if that was asked for."""
     folder = request.config.getoption("--screenshots")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,12 +19,10 @@ def test_new_asks_a_person_and_says_what_is_needed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    answers = tmp_path / "answers"
-    answers.write_text("oac_prod\n\nseal_2026\n30 2 * * *\n")
-    with answers.open() as person:
-        monkeypatch.setattr(person, "isatty", lambda: True, raising=False)
-        monkeypatch.setattr("sys.stdin", person)
-        new(parser().parse_args(["new", "backup"]))
+    person = StringIO("oac_prod\n\nseal_2026\n30 2 * * *\n")
+    monkeypatch.setattr(person, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", person)
+    new(parser().parse_args(["new", "backup"]))
     text = Path("oac_backup.py").read_text()
     for part in ('"oac_prod"', 'bucket="oac-backups"', 'seal_conn_id="seal_2026"', 'schedule="30 2 * * *"'):
         assert part in text

@@ -7,14 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.cli.contract import differences, operations, unknown_members
-from tools.contract_data import DATA, text
 
 WORK = {"id": "w", "operationType": "CREATE_SNAPSHOT", "status": "ACCEPTED", "percentComplete": 0,
         "timeAccepted": "2026-01-01T00:00:00Z"}  # fmt: skip
-
-
-def test_it_is_in_step_with_the_contract() -> None:
-    assert DATA.read_text() == text(), "run .venv/bin/python tools/contract_data.py"
 
 
 @pytest.mark.parametrize(

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import runpy
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 DAG_FILE = Path(__file__).parents[2] / "dags" / "oac_dr_standby.py"
 
 
-@pytest.fixture(scope="module")
-def example() -> dict[str, Any]:
-    return runpy.run_path(str(DAG_FILE))
-
-
-def test_a_second_failover_is_refused(example: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_OAC_ACTIVE_CONN_ID", "oac_standby")
-    with pytest.raises(RuntimeError, match=r"names oac_standby: people work there .* Nothing was done"):
-        example["refuse_second"]()
-
-
-def test_before_a_failover_and_after_the_way_home_it_may_go_on(
-    example: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("active", "refused"), [("oac_standby", True), ("oac_default", False)])
+def test_a_second_failover_is_refused_before_anything_else(
+    active: str, refused: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_OAC_ACTIVE_CONN_ID", "oac_default")
-    example["refuse_second"]()
-
-
-def test_nothing_of_the_failover_comes_before_that(example: dict[str, Any]) -> None:
+    example = runpy.run_path(str(DAG_FILE))
+    monkeypatch.setenv("AIRFLOW_VAR_OAC_ACTIVE_CONN_ID", active)
+    said = r"names oac_standby: people work there .* Nothing was done"
+    with pytest.raises(RuntimeError, match=said) if refused else nullcontext():
+        example["refuse_second"]()
     dag = example["first"].dag
-    assert [task.task_id for task in dag.roots] == ["refuse_second"]
-    assert dag.dag_id == "oac_dr_failover"
+    assert (dag.dag_id, [task.task_id for task in dag.roots]) == ("oac_dr_failover", ["refuse_second"])

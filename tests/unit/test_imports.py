@@ -1,4 +1,4 @@
-"""What parsing a DAG costs, and that Airflow can store one."""
+"""What parsing a DAG costs."""
 
 from __future__ import annotations
 
@@ -7,34 +7,16 @@ import json
 import pkgutil
 import subprocess
 import sys
-from datetime import UTC, datetime
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import airflow_provider_oac
 from airflow_provider_oac import operators, sensors
 from airflow_provider_oac._compat import default_deferrable
-from airflow_provider_oac.links import OACInstanceLink, OACWorkRequestLink
-from airflow_provider_oac.operators.snapshots import (
-    OACCreateSnapshotOperator,
-    OACDeleteSnapshotOperator,
-    OACPruneSnapshotsOperator,
-)
-from airflow_provider_oac.sensors.snapshots import OACSnapshotSensor
 from airflow_provider_oac.sensors.work_requests import OACWorkRequestSensor
-
-try:
-    from airflow.sdk import DAG
-except ImportError:  # Airflow 2.11
-    from airflow import DAG
-try:
-    from airflow.serialization.serialized_objects import DagSerialization
-except ImportError:  # before Airflow 3.2
-    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
 HEAVY = {"requests", "aiohttp", "jwt", "cryptography", "oac_simulator"}
 # What a DAG file or Airflow itself has loaded before it comes to us.
@@ -74,17 +56,15 @@ FOR_ALL = (
 )
 
 
+def printed(code: str) -> list[str]:
+    """What a process of its own prints."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout.splitlines()
+
+
 def newly_loaded_by(*steps: str, before: str = BEFORE) -> list[set[str]]:
-    """What is loaded after each of some steps in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", before + "".join(step + AFTER for step in steps)],
-        capture_output=True, text=True, timeout=300, check=True,
-    )  # fmt: skip
-    return [set(json.loads(line)) for line in done.stdout.splitlines()[-len(steps) :]]
-
-
-def newly_loaded(code: str, before: str = BEFORE) -> set[str]:
-    return newly_loaded_by(code, before=before)[0]
+    """What is loaded after each of some steps."""
+    return [set(json.loads(line)) for line in printed(before + "".join(step + AFTER for step in steps))[-len(steps) :]]
 
 
 def roots(modules: set[str]) -> set[str]:
@@ -141,67 +121,23 @@ def test_the_deployment_says_whether_operators_are_deferrable(
     monkeypatch.delenv(name, raising=False) if said is None else monkeypatch.setenv(name, said)
     default_deferrable.cache_clear()
     try:
-        wait: dict[str, Any] = {"task_id": "wait", "work_request_id": "x"}
-        assert OACWorkRequestSensor(**wait).deferrable is expected
-        assert OACWorkRequestSensor(**wait, deferrable=not expected).deferrable is not expected
+        assert OACWorkRequestSensor(task_id="a", work_request_id="x").deferrable is expected
+        other = OACWorkRequestSensor(task_id="b", work_request_id="x", deferrable=not expected)
+        assert other.deferrable is not expected
     finally:
         default_deferrable.cache_clear()
 
 
 def test_the_plugin_which_every_process_loads_loads_nothing_heavy() -> None:
-    loaded = newly_loaded("import airflow.plugins_manager\nimport airflow_provider_oac.web.plugin\n")
+    (loaded,) = newly_loaded_by("import airflow.plugins_manager\nimport airflow_provider_oac.web.plugin\n")
     ours = {name for name in loaded if name.startswith("airflow_provider_oac")}
     assert ours - {"airflow_provider_oac"} == {"airflow_provider_oac.web", "airflow_provider_oac.web.plugin"}
     assert not roots(loaded) & (HEAVY | {"fastapi", "starlette", "jinja2", "airflow.api_fastapi"})
 
 
-def test_airflow_finds_the_plugin_and_what_it_shows() -> None:
-    code = """
-import json
-from airflow.plugins_manager import get_plugin_info
-(found,) = [plugin for plugin in get_plugin_info() if plugin["name"] == "oracle_analytics"]
-print(json.dumps({name: found.get(name, []) for name in ("external_views", "fastapi_apps")}))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    # Airflow 2.11 knows neither of these.
-    for view in found["external_views"]:
-        assert (view["name"], view["href"], view["url_route"]) == ("Oracle Analytics", "oac/", "oac")
-    for app in found["fastapi_apps"]:
-        assert (app["url_prefix"], app["app"]) == ("/oac", "airflow_provider_oac.web.plugin.LazyApp")
-
-
 def test_the_metadata_import_nothing_but_themselves() -> None:
-    loaded = newly_loaded(
+    (loaded,) = newly_loaded_by(
         "import airflow_provider_oac.provider_info\n",
-        "import __future__, json, sys, typing\nbefore = set(sys.modules)\n",
+        before="import __future__, json, sys, typing\nbefore = set(sys.modules)\n",
     )
     assert loaded == {"airflow_provider_oac", "airflow_provider_oac.provider_info"}
-
-
-def many_operators() -> Any:
-    with DAG("many", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
-        for number in range(10):
-            common = {"snapshot_label": f"label{number}", "bucket": "b"}
-            OACCreateSnapshotOperator(task_id=f"create{number}", seal_conn_id="seal", deferrable=True, **common)
-            OACPruneSnapshotsOperator(task_id=f"prune{number}", keep_last=number + 1, **common)
-            OACDeleteSnapshotOperator(task_id=f"delete{number}", snapshot_id="{{ params.id }}")
-            OACWorkRequestSensor(task_id=f"wait{number}", work_request_id="{{ ti.xcom_pull('x') }}")
-            OACSnapshotSensor(task_id=f"look{number}", snapshot_name="x", mode="reschedule")
-    return dag
-
-
-def test_a_dag_of_fifty_tasks_goes_through_the_database_and_back() -> None:
-    dag = many_operators()
-    back = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert len(back.task_dict) == 50
-    task = back.task_dict["create3"]
-    assert tuple(task.template_fields) == OACCreateSnapshotOperator.template_fields
-    links = {link.name: link.xcom_key for link in task.operator_extra_links}
-    assert links == {OACInstanceLink.name: "oac_instance_url", OACWorkRequestLink.name: "oac_work_request_url"}
-
-
-def test_templates_are_rendered_in_a_delete() -> None:
-    task = OACDeleteSnapshotOperator(task_id="delete", snapshot_id="{{ wanted }}", oac_conn_id="{{ conn }}")
-    task.render_template_fields({"wanted": "an-id", "conn": "oac_prod"})
-    assert (task.snapshot_id, task.oac_conn_id) == ("an-id", "oac_prod")

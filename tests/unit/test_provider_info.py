@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import subprocess
 import sys
-from importlib.metadata import distribution, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import airflow
 import jsonschema
 import pytest
 
+from airflow_provider_oac import sensors, triggers
 from airflow_provider_oac._compat import BaseHook, setting
 from airflow_provider_oac.auth.settings import CLIENT_AUTHENTICATIONS, GRANTS
 from airflow_provider_oac.cli.parser import COMMANDS, airflow_commands, parser
@@ -27,6 +29,7 @@ from airflow_provider_oac.provider_info import (
     SETTINGS,
     get_provider_info,
 )
+from tests.unit.test_imports import printed
 
 try:
     from airflow._shared.secrets_masker.secrets_masker import should_hide_value_for_key
@@ -41,11 +44,9 @@ INFO = get_provider_info()
 (CONNECTION_TYPE,) = INFO["connection-types"]
 
 
-def schema(name: str) -> dict[str, Any]:
+def schema(name: str) -> Any:
     """A schema of the Airflow that is installed."""
-    text = Path(airflow.__file__).with_name(name).read_text()
-    found: dict[str, Any] = json.loads(text)
-    return found
+    return json.loads(Path(airflow.__file__).with_name(name).read_text())
 
 
 def test_airflows_own_schema_accepts_it() -> None:
@@ -61,14 +62,11 @@ def test_the_stricter_schema_for_connection_types_accepts_the_form() -> None:
 
 
 def test_the_entry_point_leads_here_and_the_name_is_that_of_the_distribution() -> None:
-    (entry,) = [
-        point
-        for point in entry_points(group="apache_airflow_provider")
-        if point.value.startswith("airflow_provider_oac")
-    ]
+    entries = entry_points(group="apache_airflow_provider")
+    (entry,) = [point for point in entries if point.value.startswith("airflow_provider_oac")]
     assert entry.load() is get_provider_info
     assert entry.dist is not None
-    assert INFO["package-name"] == entry.dist.name == distribution("airflow-provider-oac").name
+    assert INFO["package-name"] == entry.dist.name == "airflow-provider-oac"
 
 
 def named_modules(info: Any) -> list[str]:
@@ -78,43 +76,22 @@ def named_modules(info: Any) -> list[str]:
     return [name for value in info for name in named_modules(value)] if isinstance(info, list) else []
 
 
-@pytest.mark.parametrize("module", named_modules(INFO))
-def test_every_named_module_exists(module: str) -> None:
-    assert importlib.import_module(module)
-
-
-@pytest.mark.parametrize("path", [CONNECTION_TYPE["hook-class-name"], *INFO["extra-links"]])
-def test_every_named_class_exists(path: str) -> None:
-    module, _, name = path.rpartition(".")
-    assert isinstance(getattr(importlib.import_module(module), name), type)
-
-
-def test_every_module_of_the_package_is_named() -> None:
-    package = Path(sys.modules["airflow_provider_oac"].__file__ or "").parent
-    there = {
-        f"airflow_provider_oac.{folder}.{file.stem}"
-        for folder in ("sensors", "triggers")
-        for file in (package / folder).glob("*.py")
-        if file.stem != "__init__"
-    }
-    assert there <= set(named_modules(INFO))
-
-
-def test_the_metadata_fit_the_hook() -> None:
-    assert CONNECTION_TYPE["connection-type"] == OACHook.conn_type
-    assert CONNECTION_TYPE["hook-name"] == OACHook.hook_name
+def test_every_named_module_and_class_exists_and_every_module_is_named() -> None:
+    named = named_modules(INFO)
+    assert [module for module in named if not importlib.import_module(module)] == []
+    for path in (CONNECTION_TYPE["hook-class-name"], *INFO["extra-links"]):
+        module, _, name = path.rpartition(".")
+        assert isinstance(getattr(importlib.import_module(module), name), type)
+    for package in (sensors, triggers):
+        assert {module.name for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")} <= set(named)
 
 
 @pytest.mark.parametrize("name", sorted(CONNECTION_FIELDS))
-def test_airflow_masks_a_field_if_and_only_if_it_is_a_secret(name: str) -> None:
+def test_airflow_masks_a_field_if_and_only_if_it_is_a_secret_and_requires_none(name: str) -> None:
     assert should_hide_value_for_key(name) is (name in SECRETS)
-    hidden = CONNECTION_FIELDS[name]["schema"].get("format")
-    assert (hidden == "password") == (name in SECRETS - {"private_key"})
-
-
-@pytest.mark.parametrize("name", sorted(CONNECTION_FIELDS))
-def test_no_field_is_required(name: str) -> None:
-    assert "null" in CONNECTION_FIELDS[name]["schema"]["type"]
+    field = CONNECTION_FIELDS[name]["schema"]
+    assert (field.get("format") == "password") == (name in SECRETS - {"private_key"})
+    assert "null" in field["type"]
 
 
 def test_the_form_offers_what_there_is() -> None:
@@ -137,16 +114,13 @@ def test_the_settings_are_as_airflow_wants_them() -> None:
     assert SETTINGS["redis_url"]["sensitive"] is True
 
 
-def test_airflow_knows_their_defaults() -> None:
+def test_a_setting_has_its_default_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert setting("oac", "store") in ("", SETTINGS["store"]["default"])
-
-
-def test_a_setting_of_the_environment_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__OAC__STORE", " file ")
     assert setting("oac", "store") == "file"
 
 
-def test_both_command_lines_have_the_same_commands() -> None:
+def test_both_command_lines_have_the_same_commands_and_each_leads_somewhere() -> None:
     (group,) = airflow_commands()
     assert group.name == "oac"
     assert [command.name for command in group.subcommands] == [command.name for command in COMMANDS]
@@ -154,26 +128,15 @@ def test_both_command_lines_have_the_same_commands() -> None:
         assert [item.flags for item in command.args] == [flags for flags, _ in declared.arguments]
         # An example of a path or a percent sign would break argparse's own formatting of help.
         assert declared.help in parser().format_help()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit, match="0"):
             parser().parse_args([declared.name, "--help"])
-        assert ended.value.code == 0
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_leads_somewhere(command: Any) -> None:
-    module, _, name = command.function.rpartition(".")
-    assert callable(getattr(importlib.import_module(f"airflow_provider_oac.cli.{module}"), name))
+        module, _, name = declared.function.rpartition(".")
+        assert callable(getattr(importlib.import_module(f"airflow_provider_oac.cli.{module}"), name))
 
 
 def test_declaring_the_commands_loads_nothing_heavy() -> None:
-    code = "import airflow_provider_oac.cli.parser as d, sys; d.parser(); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
-    assert not {"requests", "aiohttp", "jwt", "cryptography", "airflow"} & set(done.stdout.split())
-
-
-def test_the_port_can_be_edited() -> None:
-    # Airflow 3.3.2 can test a saved Connection only if it has one.
-    assert "port" not in CONNECTION_TYPE["ui-field-behaviour"]["hidden-fields"]
+    loaded = printed("import airflow_provider_oac.cli.parser as d, sys; d.parser(); print(*sys.modules, sep='\\n')")
+    assert not {"requests", "aiohttp", "jwt", "cryptography", "airflow"} & set(loaded)
 
 
 def test_the_form_of_older_airflows_is_in_step() -> None:
@@ -208,40 +171,41 @@ def test_airflow_3_1_is_told_the_same_through_its_stand_in_for_wtforms() -> None
     assert told.standard_fields.url_schema.hidden
 
 
-def form_of_airflow_2(data: dict[str, str] | None = None, saved: dict[str, str] | None = None) -> Any:
+def shown(name: str, data: dict[str, str] | None = None, **saved: str) -> str:
+    """A field of the form of Airflow 2, as HTML."""
     wtforms = pytest.importorskip("wtforms", reason="only there in Airflow 2.11 and with its auth manager")
     pytest.importorskip("flask_appbuilder")
     multidict = pytest.importorskip("werkzeug.datastructures").MultiDict
     form = type("Form", (wtforms.Form,), OACHook.get_connection_form_widgets())
-    return form(formdata=multidict(data) if data is not None else None, **(saved or {}))
+    return str(form(formdata=multidict(data) if data is not None else None, **saved)[name]())
 
 
 def test_the_form_of_airflow_2_has_lists_to_choose_from() -> None:
-    html = str(form_of_airflow_2().grant())
-    assert html.startswith(
-        '<select class="form-control" id="grant" name="grant"><option value="jwt_assertion" selected>'
-    )
+    html = shown("grant")
+    head = '<select class="form-control" id="grant" name="grant"><option value="jwt_assertion" selected>'
+    assert html.startswith(head)
     assert html.count("<option") == len(GRANTS)
-    assert '<option value="" selected></option>' in str(form_of_airflow_2().client_authentication())
-    assert '<option value="body" selected>' in str(
-        form_of_airflow_2({"client_authentication": "body"}).client_authentication()
-    )
-    odd = str(form_of_airflow_2(saved={"grant": "<odd>"}).grant())
-    assert '<option value="&lt;odd&gt;" selected>&lt;odd&gt;</option>' in odd
+    assert '<option value="" selected></option>' in shown("client_authentication")
+    chosen = {"client_authentication": "body"}
+    assert '<option value="body" selected>' in shown("client_authentication", chosen)
+    assert '<option value="&lt;odd&gt;" selected>&lt;odd&gt;</option>' in shown("grant", grant="<odd>")
 
 
 def test_the_form_of_airflow_2_shows_no_saved_secret_and_keeps_it() -> None:
-    shown = str(form_of_airflow_2(saved={"private_key": "the key"}).private_key())
-    assert 'value="RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"' in shown
-    assert 'type="password"' in shown
-    assert "the key" not in shown
-    assert 'value=""' in str(form_of_airflow_2().private_key())
-    assert 'value="typed"' in str(form_of_airflow_2({"private_key": "typed"}).private_key())
+    html = shown("private_key", private_key="the key")
+    assert 'value="RATHER_LONG_SENSITIVE_FIELD_PLACEHOLDER"' in html
+    assert 'type="password"' in html
+    assert "the key" not in html
+    assert 'value=""' in shown("private_key")
+    assert 'value="typed"' in shown("private_key", {"private_key": "typed"})
 
 
-def test_the_behaviour_of_older_airflows_is_in_step() -> None:
+def test_the_hook_says_the_same_of_the_form() -> None:
+    assert (CONNECTION_TYPE["connection-type"], CONNECTION_TYPE["hook-name"]) == (OACHook.conn_type, OACHook.hook_name)
     old, new = OACHook.get_ui_field_behaviour(), CONNECTION_TYPE["ui-field-behaviour"]
     assert old == {name.replace("-", "_"): value for name, value in new.items()}
+    # Airflow 3.3.2 can test a saved Connection only if it has a port.
+    assert "port" not in new["hidden-fields"]
     assert set(RELABELING) == {"host", "login", "password"}
     behaviours = Path(airflow.__file__).with_name("customized_form_field_behaviours.schema.json")
     if behaviours.exists():
@@ -249,10 +213,8 @@ def test_the_behaviour_of_older_airflows_is_in_step() -> None:
 
 
 def test_airflow_lists_the_provider_without_a_complaint() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", "providers", "links", "--output", "json"],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "airflow", "providers", "links", "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "airflow_provider_oac.links.OACInstanceLink" in done.stdout
     assert "airflow_provider_oac" not in done.stderr
@@ -266,8 +228,7 @@ def test_airflow_finds_the_hook_by_the_type_of_a_connection(monkeypatch: pytest.
 
 
 def test_operators_that_find_their_work_again_carry_the_mark_that_airflows_registry_reads() -> None:
-    class Derived(OACCreateSnapshotOperator):
-        pass
+    class Derived(OACCreateSnapshotOperator): ...
 
     name = "_OACCreateSnapshotOperator__supports_durable_execution"
     assert getattr(OACCreateSnapshotOperator, name) is True

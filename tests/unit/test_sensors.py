@@ -23,11 +23,10 @@ def test_a_poll_that_fails_before_the_deferral_is_logged_and_its_error_is_raised
     assert "The first poll failed, so this sensor polls in the worker" in said
 
 
-class Stopped(OACSnapshotSensor):
-    def trigger(self, deadline: float) -> Any:
+def test_one_that_is_told_to_stop_does_not_poll_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any) -> Any:
         raise OACKilledError("stop")
 
-
-def test_one_that_is_told_to_stop_does_not_poll_again() -> None:
+    monkeypatch.setattr(OACSnapshotSensor, "trigger", stopped)
     with pytest.raises(OACKilledError):
-        Stopped(task_id="wait", snapshot_name="x", oac_conn_id="oac_nowhere", deferrable=True).execute({})
+        OACSnapshotSensor(task_id="wait", snapshot_name="x", oac_conn_id="oac_nowhere", deferrable=True).execute({})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -97,8 +96,3 @@ def shrink(events: Mapping[str, int], fails: Callable[[Mapping[str, int]], bool]
             return left
         size = max(1, size // 2)
     return left
-
-
-def as_text(events: Mapping[str, int]) -> str:
-    """Events for a command line."""
-    return json.dumps(dict(events), separators=(",", ":"))

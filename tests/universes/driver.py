@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -96,16 +97,15 @@ class TaskIO(_UniverseIO):
             raise OACKilledError("The task was told to stop.")
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
-        pending = list(flows)
-        left = iter(list(enumerate(pending)))
-        outcomes: dict[int, Wait] = {number: Wait() for number in range(len(pending))}
+        pending = [(flow, Wait()) for flow in flows]
+        left = iter(pending)
 
         def work() -> None:
-            for number, flow in left:
+            for flow, outcome in left:
                 try:
-                    outcomes[number].finish(run(_complete(flow)))
+                    outcome.finish(run(_complete(flow)))
                 except Exception as error:
-                    outcomes[number].finish(error=error)
+                    outcome.finish(error=error)
 
         try:
             workers = [Wait() for _ in range(min(limit, len(pending)))]
@@ -113,9 +113,9 @@ class TaskIO(_UniverseIO):
                 self._process.start(work, worker)
             for worker in workers:
                 self._kernel.wait(worker)
-            return [self._kernel.wait(outcomes[number]) for number in range(len(pending))]
+            return [self._kernel.wait(outcome) for _, outcome in pending]
         finally:
-            close_unused(pending)
+            close_unused([flow for flow, _ in pending])
 
     async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
         return await flow
@@ -129,8 +129,6 @@ class TriggerIO(_UniverseIO):
     """The driver of a triggerer: everything but the network is asyncio's, as in the real one."""
 
     def __init__(self, _settings: TransportSettings = TransportSettings(), **_options: Any) -> None:
-        import asyncio
-
         loop = asyncio.get_running_loop()
         assert isinstance(loop, Loop)
         assert loop.process is not None
@@ -159,24 +157,18 @@ class TriggerIO(_UniverseIO):
             await self._loop.create_future()
 
     async def sleep(self, seconds: float) -> None:
-        import asyncio
-
         await self._point("sleep")
         await asyncio.sleep(seconds)
 
     async def gather(self, flows: Iterable[Awaitable[T]], limit: int) -> list[T]:
-        return await _real().gather(flows, limit)
+        return await _real_async[0].gather(flows, limit)
 
     async def shield(self, flow: Coroutine[Any, Any, T]) -> T:
-        return await _real().shield(flow)
+        return await _real_async[0].shield(flow)
 
 
+#: The asynchronous driver, for what it does without a network.
 _real_async: list[Any] = []
-
-
-def _real() -> Any:
-    """The asynchronous driver, for what it does without a network."""
-    return _real_async[0]
 
 
 class _Streamed(StreamedResponse):
@@ -189,7 +181,8 @@ class _Streamed(StreamedResponse):
         step = max(1, min(size, -(-len(self._body) // 4)))
         for start in range(0, len(self._body), step):
             await self._io._point("piece")
-            if self._io._universe.chance.event("stream", self._io._universe.plan.streams, self._io._universe.plan.rate):
+            plan = self._io._universe.plan
+            if self._io._universe.chance.event("stream", plan.streams, plan.rate):
                 raise OACTransportError(f"{self.request.method}: the connection broke in the body.", sent=True)
             yield self._body[start : start + step]
 
@@ -201,14 +194,8 @@ class SharedStore:
     """
 
     def __init__(self, place: str) -> None:
-        self.place = place
-        universe = current()
-        self._universe = universe
-        self._leases = universe.plan.leases
-
-    @property
-    def where(self) -> str:
-        return f"the token store {self.place}"
+        self.where = f"the token store {place}"
+        self._universe = current()
 
     def read(self, name: str) -> bytes | None:
         self._trouble("read")
@@ -230,7 +217,7 @@ class SharedStore:
         self._universe.kept.pop(name, None)
 
     def lock(self, name: str, lease: float) -> Lock:
-        return _Lock(self._universe, name, lease if self._leases else None)
+        return _Lock(self._universe, name, lease if self._universe.plan.leases else None)
 
     def _trouble(self, what: str) -> None:
         plan = self._universe.plan
@@ -244,29 +231,22 @@ class _Lock:
 
     def _held(self) -> Any:
         """Who has it."""
-        holder = self._universe.locks.get(self._name)
-        if holder is None:
-            return None
-        lock, process, until = holder
+        lock, process, until = self._universe.locks.get(self._name, (None, None, 0.0))
         if self._lease is None:
             return None if process is not None and process.dead else lock
         return lock if until > self._universe.kernel.elapsed else None
 
-    def acquire(self) -> bool:
-        if self._held() is not None:
-            return False
-        self._take()
-        return True
+    def _take_if(self, free: bool) -> bool:
+        if free:
+            kernel = self._universe.kernel
+            self._universe.locks[self._name] = (self, kernel.process, kernel.elapsed + (self._lease or 0.0))
+        return free
 
-    def _take(self) -> None:
-        kernel = self._universe.kernel
-        self._universe.locks[self._name] = (self, kernel.process, kernel.elapsed + (self._lease or 0.0))
+    def acquire(self) -> bool:
+        return self._take_if(self._held() is None)
 
     def extend(self) -> bool:
-        if self._held() is not self:
-            return False
-        self._take()
-        return True
+        return self._take_if(self._held() is self)
 
     def release(self) -> None:
         if self._held() is self:

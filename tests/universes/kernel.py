@@ -15,7 +15,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -61,18 +63,16 @@ class Wait:
 class Process:
     """A process of the simulated machine.
 
-    :param main: what it does.
     :param parent: the process that supervises it.
     """
 
-    def __init__(self, kernel: Kernel, name: str, main: Callable[[], Any], parent: int = 1) -> None:
+    def __init__(self, kernel: Kernel, name: str, parent: int = 1) -> None:
         self.kernel, self.name, self.pid, self.ppid = kernel, name, kernel.new_pid(), parent
         self.dead = False
         self.ended = Wait()
         #: Done when it is told to stop.
         self.stopping = Wait()
         self.threads: list[greenlet] = []
-        self.start(main, self.ended)
 
     def start(self, main: Callable[[], Any], ended: Wait) -> None:
         """Start a thread of it."""
@@ -90,11 +90,7 @@ class Process:
         thread = greenlet(run, parent=self.kernel.hub)
         thread.process = self
         self.threads.append(thread)
-        self.kernel.make_ready(thread)
-
-    def kill(self) -> None:
-        """End it as SIGKILL does."""
-        self.dead = True
+        self.kernel.ready.append(thread)
 
 
 class Loop(asyncio.BaseEventLoop):
@@ -103,7 +99,8 @@ class Loop(asyncio.BaseEventLoop):
     def __init__(self, kernel: Kernel, process: Process | None = None) -> None:
         super().__init__()
         self._kernel = kernel
-        self._selector: Any = _Nothing()
+        # A selector without sockets.
+        self._selector: Any = SimpleNamespace(select=lambda timeout: [])
         self._thread_id = threading.get_ident()
         self.process = process
         self.dead = False
@@ -154,13 +151,6 @@ class Loop(asyncio.BaseEventLoop):
         """Nobody sleeps in a selector."""
 
 
-class _Nothing:
-    """A selector without sockets."""
-
-    def select(self, timeout: float | None) -> list[Any]:
-        return []
-
-
 class Kernel:
     """The simulated machine.
 
@@ -172,12 +162,13 @@ class Kernel:
         self.hub = getcurrent()
         self.elapsed = 0.0
         self.steps = 0
-        self._ready: deque[greenlet] = deque()
+        #: Threads that can run.
+        self.ready: deque[greenlet] = deque()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = 0
         self._pids = 100
         self.loops: list[Loop] = []
-        self.processes: list[Process] = []
+        self._processes: list[Process] = []
         #: Called whenever another process runs than before.
         self.on_switch: Callable[[], None] = lambda: None
         self._last: Process | None = None
@@ -191,14 +182,10 @@ class Kernel:
         """Wall-clock time in seconds since the epoch."""
         return BEGIN + self.elapsed
 
-    def at(self, when: float, callback: Callable[[], None]) -> None:
-        """Call something at a time of ``elapsed``."""
-        self._numbers += 1
-        heapq.heappush(self._timers, (max(when, self.elapsed), self._numbers, callback))
-
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call something later."""
-        self.at(self.elapsed + max(0.0, seconds), callback)
+        self._numbers += 1
+        heapq.heappush(self._timers, (self.elapsed + max(0.0, seconds), self._numbers, callback))
 
     def timer(self, seconds: float) -> Wait:
         """Be done later."""
@@ -215,8 +202,9 @@ class Kernel:
 
     def spawn(self, name: str, main: Callable[[], Any], parent: int = 1) -> Process:
         """Start a process."""
-        process = Process(self, name, main, parent)
-        self.processes.append(process)
+        process = Process(self, name, parent)
+        process.start(main, process.ended)
+        self._processes.append(process)
         return process
 
     def loop(self, process: Process | None = None) -> Loop:
@@ -232,15 +220,11 @@ class Kernel:
             return self._stepping.process
         return getattr(getcurrent(), "process", None)
 
-    def make_ready(self, thread: greenlet) -> None:
-        """Let a thread run when its turn comes."""
-        self._ready.append(thread)
-
     def wait(self, wait: Wait) -> Any:
         """Pause this thread until something is done."""
         thread = getcurrent()
         if not wait.done:
-            wait.then(lambda: self.make_ready(thread))
+            wait.then(lambda: self.ready.append(thread))
             self.hub.switch()
         if wait.error is not None:
             raise wait.error
@@ -271,11 +255,8 @@ class Kernel:
                     who.step()
                 finally:
                     self._stepping = None
-            elif who is not None:
-                process = who.process
-                if process.dead:
-                    continue
-                self._switch(process)
+            elif who is not None and not who.process.dead:
+                self._switch(who.process)
                 who.switch()
 
     def _switch(self, process: Process | None) -> None:
@@ -283,27 +264,29 @@ class Kernel:
             self._last = process
             self.on_switch()
 
-    def _next(self) -> greenlet | Loop | None:
-        """Who is next; ``None`` if only time went by."""
-        busy: list[Any] = [loop for loop in self.loops if not loop.dead and (when := loop.when()) is not None
-                           and when <= self.elapsed]  # fmt: skip
-        if self._ready:
+    def _due(self) -> Iterator[tuple[float, Loop]]:
+        """When loops have something to do next."""
+        for loop in self.loops:
+            if not loop.dead and (when := loop.when()) is not None:
+                yield when, loop
+
+    def _next(self) -> Any:
+        """The thread or loop that is next; ``None`` if only time went by."""
+        busy: list[Any] = [loop for when, loop in self._due() if when <= self.elapsed]
+        if self.ready:
             busy.append(None)
         if not busy:
-            self._advance()
-            return None
+            return self._advance()
         which = busy[0] if len(busy) == 1 else busy[self.chance.order(len(busy))]
         if which is not None:
-            return which  # type: ignore[no-any-return]
-        if len(self._ready) > 1:
-            self._ready.rotate(-self.chance.order(len(self._ready)))
-        return self._ready.popleft()
+            return which
+        if len(self.ready) > 1:
+            self.ready.rotate(-self.chance.order(len(self.ready)))
+        return self.ready.popleft()
 
     def _advance(self) -> None:
         """Let the time come at which something is due."""
-        due = [when for loop in self.loops if not loop.dead and (when := loop.when()) is not None]
-        if self._timers:
-            due.append(self._timers[0][0])
+        due = [when for when, _ in self._due()] + [when for when, *_ in self._timers[:1]]
         if not due:
             raise NeverEnds("everybody waits for somebody else")
         self.elapsed = max(self.elapsed, min(due))
@@ -315,7 +298,7 @@ class Kernel:
         for loop in self.loops:
             if not loop.is_closed():
                 loop.discard()
-        for process in self.processes:
+        for process in self._processes:
             process.dead = True
             for thread in process.threads:
                 if not thread.dead and thread:
@@ -324,16 +307,17 @@ class Kernel:
     @contextmanager
     def machine(self) -> Iterator[None]:
         """Give this process the clock and the process ids of the simulated machine."""
-        real = time.time, time.monotonic, os.getpid, os.getppid
-        state = random.getstate()
-        pid, ppid = os.getpid(), os.getppid()
-        time.time, time.monotonic = self.now, lambda: self.elapsed
-        os.getpid = lambda: process.pid if (process := self.process) else pid
-        os.getppid = lambda: process.ppid if (process := self.process) else ppid
+        state, pid, ppid = random.getstate(), os.getpid(), os.getppid()
         random.seed(self.chance.seed)
         try:
-            yield
+            with (
+                patch.multiple(time, time=self.now, monotonic=lambda: self.elapsed),
+                patch.object(os, "getpid", lambda: process.pid if (process := self.process) else pid),
+                patch.object(os, "getppid", lambda: process.ppid if (process := self.process) else ppid),
+            ):
+                try:
+                    yield
+                finally:
+                    self.close()
         finally:
-            self.close()
-            time.time, time.monotonic, os.getpid, os.getppid = real
             random.setstate(state)

@@ -16,13 +16,8 @@ if TYPE_CHECKING:
     from tests.universes.universe import Universe
 
 #: What can happen to one request.
-LOST_BEFORE, LOST_AFTER, UNREACHABLE, SLOW, SLOW_REPLY = (
-    "lost before",
-    "lost after",
-    "unreachable",
-    "slow",
-    "slow reply",
-)
+LOST_BEFORE, LOST_AFTER, UNREACHABLE = "lost before", "lost after", "unreachable"
+SLOW, SLOW_REPLY = "slow", "slow reply"
 REFUSED, TOO_MANY, UNAVAILABLE, BROKEN_AFTER = "401", "429", "503", "503 after"
 WORK_FAILS = "work fails"
 KINDS = (LOST_BEFORE, LOST_AFTER, UNREACHABLE, SLOW, SLOW_REPLY, REFUSED, TOO_MANY, UNAVAILABLE, BROKEN_AFTER)
@@ -43,8 +38,6 @@ class Network:
         self.hot: set[Process] = set()
         #: Whether a new refresh token was lost, with the response or the process that it came to.
         self.chain_lost = False
-        #: What was sent to OAC and changed something there: endpoint and process.
-        self.acted: list[tuple[str, Process]] = []
 
     def exchange(self, process: Process, request: Request) -> Wait:
         """Send a request; the result is its response or an error."""
@@ -103,10 +96,8 @@ class Network:
                 kernel.defect = defect
                 return
             oac.world.faults.clear()
-            if request.method != "GET" and response.status < 300:
-                self.acted.append((name, process))
             if fault in (LOST_AFTER, BROKEN_AFTER):
-                self._lost(request, response)
+                self.chain_lost = self.chain_lost or self._renews(request, response)
                 if fault == LOST_AFTER:
                     fail(sent=True)
                 else:
@@ -124,10 +115,6 @@ class Network:
             else:
                 self.unkept.add(process)
         wait.finish(response)
-
-    def _lost(self, request: Request, response: Response) -> None:
-        if self._renews(request, response):
-            self.chain_lost = True
 
     def died(self, process: Process) -> None:
         """A process was killed."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from airflow_provider_oac.exceptions import OACSupersededError
+from tests.tasks import StateStore, TaskInstance
 from tests.universes.kernel import Process, Wait
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.universes.universe import Universe
 
 SUCCESS, FAILED = "success", "failed"
+ORPHANED, STOPPED, MARKED = "supervisor lost", "cleared while it runs", "marked failed"
 _RETRIES = 2
 #: A night in which so many tries fail does not come to its end.
 _MOST_TRIES = 40
@@ -27,22 +28,19 @@ class SupervisorGoneError(Exception):
     """What a task gets from Airflow when its supervisor is gone."""
 
 
-class Store:
-    """Airflow's task state store, as one process of a task sees it.
-
-    :param texts: what it holds: JSON by key.
-    """
+class Store(StateStore):
+    """Airflow's task state store, as one process of a task sees it."""
 
     def __init__(self, night: Night, process: Process) -> None:
-        self._night, self._process = night, process
+        self.texts, self._night, self._process = night.kept, night, process
 
     def get(self, key: str) -> Any:
         self._ask()
-        return json.loads(self._night.kept[key]) if key in self._night.kept else None
+        return super().get(key)
 
     def set(self, key: str, value: Any) -> None:
         self._ask()
-        self._night.kept[key] = json.dumps(value)
+        super().set(key, value)
         self._night.universe.point(self._process, "stored")
 
     def _ask(self) -> None:
@@ -51,34 +49,28 @@ class Store:
             raise SupervisorGoneError("the supervisor does not answer")
 
 
-class TaskInstance:
+class NightTask(TaskInstance):
     """What an operator sees of its task instance."""
 
     def __init__(self, night: Night, process: Process) -> None:
-        self._night, self._process = night, process
-        self.dag_id, self.run_id, self.task_id, self.map_index = "a_dag", night.run_id, night.task_id, -1
-        self.try_number, self.max_tries = night.try_number, night.max_tries
-        self.start_date = datetime.fromtimestamp(night.universe.kernel.now(), UTC)
+        super().__init__(night.task_id, night.try_number, night.max_tries)
+        self._universe, self._process = night.universe, process
+        self.start_date = datetime.fromtimestamp(self._universe.kernel.now(), UTC)
 
     def xcom_push(self, key: str, value: Any) -> None:
-        text = json.dumps(value)
-        self._night.universe.lines.append(f"XCom {key}: {text}")
-        self._night.xcoms[key] = json.loads(text)
-        self._night.universe.point(self._process, "xcom")
-
-    def get_first_reschedule_date(self, context: Any) -> datetime | None:
-        return None
+        self._universe.lines.append(f"XCom {key}: {json.dumps(value)}")
+        self._universe.point(self._process, "xcom")
 
 
+@dataclass(eq=False)
 class Order:
     """What a person, or the schedule, ordered: all tries between two Clears.
 
     :param max_tries: by which Airflow and the operators tell it.
     """
 
-    def __init__(self, max_tries: int) -> None:
-        self.max_tries = max_tries
-        self.results: list[Any] = []
+    max_tries: int
+    results: list[Any] = field(default_factory=list)
 
 
 class Night:
@@ -95,7 +87,6 @@ class Night:
         self.try_number, self.max_tries = 0, _RETRIES
         self.orders = [Order(self.max_tries)]
         self.kept: dict[str, str] = {}
-        self.xcoms: dict[str, Any] = {}
         self.state = ""
         self.errors: list[BaseException] = []
         self.cut_off: set[Process] = set()
@@ -103,11 +94,18 @@ class Night:
         self.orphans: list[Process] = []
         self.operators: dict[Process, Any] = {}
         self.worker: Process | None = None
-        self.over = Wait()
-        self._lost = Wait()
-        self._person = Wait()
-        self._scheduler = universe.kernel.spawn(f"airflow of {self.task_id}", self._main)
-        self._scheduler.ended.then(lambda: self.over.finish(error=self._scheduler.ended.error))
+        self._lost, self._person = Wait(), Wait()
+        self.over = universe.kernel.spawn(f"airflow of {self.task_id}", self._main).ended
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the task ended well."""
+        return self.state == SUCCESS
+
+    @property
+    def results(self) -> list[Any]:
+        """The results of all orders."""
+        return [result for order in self.orders for result in order.results]
 
     # -- the scheduler's part
 
@@ -118,27 +116,24 @@ class Night:
         while True:
             self.state = self._attempt()
             self.universe.tell(f"{self.task_id}, try {self.try_number} of {self.max_tries + 1}: {self.state}")
+            if self.state == "retry" and self.try_number <= self.max_tries:
+                kernel.wait(kernel.timer(_some_time(chance.random("retry delay"))))
+                continue
             if self.state == SUCCESS:
-                if clears < 2 and chance.event("after success", ["clear"], self.universe.plan.clears):
-                    clears += 1
-                    self._clear("after success")
-                    continue
-                return
-            if self.state == "retry":
-                if self.try_number <= self.max_tries:
-                    kernel.wait(kernel.timer(_some_time(chance.random("retry delay"))))
-                    continue
+                if clears >= 2 or not chance.event("after success", ["clear"], self.universe.plan.clears):
+                    return
+            else:
                 self.state = FAILED
-            # All tries are used up, or Airflow is not to try again: a person looks at it when all is well again.
-            if self.scenario.final(self) or self.universe.network.chain_lost or self.try_number > _MOST_TRIES:
-                return
-            if self.universe.chance.calm and clears > 3:
-                return
-            kernel.wait(kernel.timer(3600.0))
-            self.universe.be_calm()
-            kernel.wait(kernel.timer(600.0))
+                # All tries are used up, or Airflow is not to try again: a person looks at it when all is well again.
+                if self.scenario.final(self) or self.universe.network.chain_lost or self.try_number > _MOST_TRIES:
+                    return
+                if chance.calm and clears > 3:
+                    return
+                kernel.wait(kernel.timer(3600.0))
+                self.universe.chance.calm = True
+                kernel.wait(kernel.timer(600.0))
             clears += 1
-            self._clear("after a failure")
+            self._clear(f"in the state {self.state}")
 
     def _clear(self, why: str) -> None:
         """What Airflow does to the counters when a person clears the task."""
@@ -149,8 +144,7 @@ class Night:
     def _attempt(self) -> str:
         """One try, whatever it defers to."""
         self.try_number += 1
-        self.xcoms = {}
-        outcome = self._process(lambda operator, context: operator.execute(context))
+        outcome = self._process("execute")
         while isinstance(outcome, TaskDeferred):
             how, payload = self._deferred(outcome)
             if how == "cleared":
@@ -158,17 +152,14 @@ class Night:
                 return "retry"
             if how == "failed":
                 kwargs = {"error": payload} if payload == "Trigger timeout" else {"traceback": [payload], "error": "x"}
-                outcome = self._resume("__fail__", kwargs)
+                outcome = self._process("resume_execution", "__fail__", kwargs)
             else:
                 kwargs = {**json.loads(json.dumps(outcome.kwargs or {})), "event": payload}
-                outcome = self._resume(outcome.method_name, kwargs)
+                outcome = self._process("resume_execution", outcome.method_name, kwargs)
         return str(outcome)
 
-    def _resume(self, method: str, kwargs: dict[str, Any]) -> Any:
-        return self._process(lambda operator, context: operator.resume_execution(method, kwargs, context))
-
-    def _process(self, body: Callable[[Any, Any], Any]) -> Any:
-        """Run a process of the task; a state, or the deferral with which it ends."""
+    def _process(self, method: str, *arguments: Any) -> Any:
+        """Run a method of the operator in a process; a state, or the deferral with which it ends."""
         kernel = self.universe.kernel
         self._lost, self._person = Wait(), Wait()
         order = self.orders[-1]
@@ -178,13 +169,13 @@ class Night:
             assert process is not None
             operator = self.operators[process] = self.scenario.operator(self)
             context: Any = {
-                "ti": TaskInstance(self, process),
+                "ti": NightTask(self, process),
                 "dag_run": SimpleNamespace(run_type="manual", start_date=self.began),
             }
             if self.remembers:
                 context["task_state_store"] = Store(self, process)
             operator.pre_execute(context)
-            result = body(operator, context)
+            result = getattr(operator, method)(*arguments, context)
             self.universe.point(process, "result")
             return json.loads(json.dumps(result))
 
@@ -221,7 +212,7 @@ class Night:
             self.universe.kill(worker)
         elif worker.ended.error is None:
             return self._outcome(worker, self.orders[-1])
-        if self._person.value == "marked failed":
+        if self._person.value == MARKED:
             kernel.wait(kernel.timer(60.0))
             self._clear("after it was marked as failed")
         return "retry"
@@ -236,13 +227,12 @@ class Night:
         universe.lines.append(f"trigger: {path} {stored}")
         make = type(deferral.trigger)
         ended = universe.wait_in_triggerer(lambda: make(**json.loads(stored)))
-        waits = [ended]
-        timeout = kernel.timer(deferral.timeout.total_seconds()) if deferral.timeout is not None else Wait()
-        waits.append(timeout)
-        cleared = Wait()
+        timeout, cleared = Wait(), Wait()
+        if deferral.timeout is not None:
+            timeout = kernel.timer(deferral.timeout.total_seconds())
         if chance.event("while deferred", ["clear"], universe.plan.clears / 2):
             cleared = kernel.timer(60.0 * chance.random("clear"))
-        kernel.first(*waits, cleared)
+        kernel.first(ended, timeout, cleared)
         if not ended.done:
             universe.forget(ended)
             return ("cleared", None) if cleared.done and not timeout.done else ("failed", "Trigger timeout")
@@ -254,27 +244,27 @@ class Night:
 
     # -- what happens to its processes
 
-    def lose(self, worker: Process, lives_on: bool) -> None:
-        """Its supervisor is gone: with the process, or without it."""
-        if worker is not self.worker:
-            return
-        if lives_on:
+    def interrupt(self, worker: Process, what: str) -> bool:
+        """Lose the supervisor of its process, or have a person end it, unless that happened already."""
+        if self._lost.done or self._person.done:
+            return False
+        if what == ORPHANED:
             self.orphans.append(worker)
             if not self.remembers or self.universe.chance.random("cut off") < 0.5:
                 # Nobody answers its questions; init is its parent.
                 self.cut_off.add(worker)
                 worker.ppid = 1
-        self._lost.finish()
+            self._lost.finish()
+        else:
+            self._person.finish(what)
+        return True
 
-    def stop(self, worker: Process, how: str) -> None:
-        """A person ends it."""
-        if worker is self.worker:
-            self._person.finish(how)
+    def lose(self, process: Process) -> None:
+        """One of its processes is killed."""
+        if process is self.worker:
+            self._lost.finish()
 
 
 def _some_time(number: float) -> float:
     """From 5 s to five minutes, more often short than long."""
     return float(5.0 * 60.0 ** (number**2))
-
-
-__all__ = ["FAILED", "SUCCESS", "Night", "OACSupersededError", "Order"]

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,43 +41,33 @@ _CATALOG = {
 _CHEAP = 2
 
 
-class MemoryTable:
+class MemoryTable(dict[str, Any]):
     """A table of the simulator's state that lives as long as the universe."""
 
-    def __init__(self, records: dict[str, dict[str, Any]]) -> None:
-        self._records = records
-
-    def get(self, key: str) -> Any:
-        return self._records.get(key)
-
-    def put(self, key: str, record: Any) -> None:
-        self._records[key] = record
+    put = dict.__setitem__
 
     def delete(self, key: str) -> None:
-        self._records.pop(key, None)
+        self.pop(key, None)
 
-    def clear(self) -> None:
-        self._records.clear()
-
-    def items(self) -> list[Any]:
-        return list(self._records.items())
+    def items(self) -> Any:
+        return list(super().items())
 
     def __iter__(self) -> Any:
-        return iter(list(self._records.values()))
-
-    def __len__(self) -> int:
-        return len(self._records)
+        return iter(list(self.values()))
 
 
 class MemoryStore:
-    """The state of a simulator; what it holds survives its restart."""
+    """The state of a simulator; what it holds survives its restart.
+
+    :param tables: records by table and key.
+    """
 
     def __init__(self, directory: Path, tables: dict[str, dict[str, Any]]) -> None:
         self.directory = directory
-        self.tables = tables
+        self.tables = {name: MemoryTable(records) for name, records in tables.items()}
 
     def table(self, name: str) -> Any:
-        return MemoryTable(self.tables.setdefault(name, {}))
+        return self.tables.setdefault(name, MemoryTable())
 
 
 @lru_cache(maxsize=1)
@@ -89,24 +80,13 @@ def _template() -> tuple[Path, str]:
     short = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
     write_private(folder / "signing-key.pem", pem(short))
     store = MemoryStore(folder, {})
-    world = _world(store)
+    world = World(store)  # type: ignore[arg-type]
     world.seed(list(INSTANCES))
     for name in INSTANCES:
         content = default_content("oac.admin@example.com", [user["name"] for user in world.users])
         kept = [item for item in content["catalog"] if item["plain"] in _CATALOG]
         world.content.put(name, {**content, "catalog": kept})
     return folder, json.dumps(store.tables)
-
-
-def _world(store: Any) -> World:
-    return World(store)
-
-
-def _addressed(world: World) -> World:
-    world.identity_url = "https://identity.example.com"
-    for name, instance in list(world.instances.items()):
-        world.instances[name] = replace(instance, url=f"https://{name}.example.com")
-    return world
 
 
 class SimulatedOac:
@@ -139,19 +119,16 @@ class SimulatedOac:
             self._kernel.loops.remove(self.loop)
             self.loop.discard()
         self.loop = self._kernel.loop()
-        self.world = world = _world(self._store)
+        self.world = world = World(self._store)  # type: ignore[arg-type]
         world.seed(list(INSTANCES))
-        _addressed(world)
+        world.identity_url = "https://identity.example.com"
+        for name, instance in list(world.instances.items()):
+            world.instances[name] = replace(instance, url=f"https://{name}.example.com")
         world.settings.apply(self._settings)
         self.domain = Domain(world)
         oac_app.register_jobs(world)
         self._apps = {"identity": identity_app.build(self.domain)}
         self.loop.call_soon(world.work.resume)
-
-    def change(self, **settings: Any) -> None:
-        """Change settings."""
-        self._settings = {**self._settings, **settings}
-        self.world.settings.apply(settings)
 
     def remember_secrets(self) -> None:
         """Keep what crossed the token endpoint."""
@@ -159,15 +136,13 @@ class SimulatedOac:
 
     def place(self, request: Request) -> str:
         """Which server a request is for."""
-        host = urlsplit(request.url).hostname or ""
-        return host.partition(".")[0]
+        return (urlsplit(request.url).hostname or "").partition(".")[0]
 
     async def answer(self, request: Request) -> Response:
         """Carry out a request."""
         place = self.place(request)
-        app = self._apps.get(place)
-        if app is None:
-            app = self._apps[place] = oac_app.build(self.domain, self.world.instances[place])
+        if place not in self._apps:
+            self._apps[place] = oac_app.build(self.domain, self.world.instances[place])
         parts = urlsplit(request.url)
         target = URL(parts.path + (f"?{parts.query}" if parts.query else ""), encoded=True)
         body = request.body or b""
@@ -182,7 +157,7 @@ class SimulatedOac:
             message, EMPTY_PAYLOAD, _PROTOCOL, writer, None, self.loop, client_max_size=1 << 26  # type: ignore[arg-type]
         )  # fmt: skip
         made._read_bytes = body
-        reply: Any = await app._handle(made)
+        reply: Any = await self._apps[place]._handle(made)
         data = bytes(writer.data) if reply.prepared or writer.used else bytes(reply.body or b"")
         named = {name.lower(): value for name, value in reply.headers.items()}
         if "content-type" not in named and data:
@@ -190,16 +165,8 @@ class SimulatedOac:
         return Response(reply.status, named, data, request.url)
 
 
-class _Protocol:
-    """What a request knows of its connection."""
-
-    ssl_context = None
-    peername = None
-    sockname = None
-    transport = None
-
-
-_PROTOCOL: Any = _Protocol()
+#: What a request knows of its connection.
+_PROTOCOL: Any = SimpleNamespace(ssl_context=None, peername=None, sockname=None, transport=None)
 
 
 class _Writer(AbstractStreamWriter):

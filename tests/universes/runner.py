@@ -12,39 +12,26 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.universes.chance import as_text, shrink
+from tests.universes.chance import shrink
 from tests.universes.scenarios import SCENARIOS
 from tests.universes.universe import Universe, quiet_logs
 
-#: Universes that failed once: an operator, a seed, and maybe the events to which it was reduced.
 FAILED = Path(__file__).with_name("failed.txt")
 _SLICE = 25
 
 
-@dataclass
-class Outcome:
-    """What came of one universe."""
-
-    complaints: list[str]
-    events: dict[str, int]
-    story: list[str] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    elapsed: float = 0.0
-
-
-def run(name: str, seed: int, events: Mapping[str, int] | None = None) -> Outcome:
+def run(name: str, seed: int, events: Mapping[str, int] | None = None) -> Universe:
     """Run one universe."""
     universe = Universe(SCENARIOS[name], seed, events)
     try:
-        complaints = universe.run()
+        universe.run()
     except Exception as error:
-        complaints = [f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
-    return Outcome(complaints, universe.chance.events, universe.story, universe.lines, universe.kernel.elapsed)
+        universe.complaints = [f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"]
+    return universe
 
 
 def kind_of(complaints: list[str]) -> str:
@@ -52,96 +39,86 @@ def kind_of(complaints: list[str]) -> str:
     return re.sub(r"[0-9a-f-]{8,}|\d+", "#", complaints[0].partition("\n")[0])[:60] if complaints else ""
 
 
-def reduced(name: str, seed: int, outcome: Outcome) -> dict[str, int]:
+def reduced(name: str, seed: int, failed: Universe) -> dict[str, int]:
     """The events that it takes for this universe to fail."""
-    kind = kind_of(outcome.complaints)
-    return shrink(outcome.events, lambda events: kind_of(run(name, seed, events).complaints) == kind)
+    kind = kind_of(failed.complaints)
+    return shrink(failed.chance.events, lambda events: kind_of(run(name, seed, events).complaints) == kind)
 
 
-def _slice(job: tuple[str, int, int]) -> tuple[str, int, list[tuple[int, list[str]]], Counter[str]]:
-    """Run some seeds; returns those that failed."""
+def _slice(job: tuple[str, int, int]) -> tuple[str, int, dict[int, list[str]], Counter[str]]:
+    """Run some seeds; returns the complaints of those that failed."""
     name, first, count = job
-    failed, counts = [], Counter[str]()
+    failed, counts = {}, Counter[str]()
     gc.disable()
     with quiet_logs():
         for seed in range(first, first + count):
-            outcome = run(name, seed)
-            counts["events"] += len(outcome.events)
-            counts["hours"] += int(outcome.elapsed)
-            if outcome.complaints:
-                failed.append((seed, outcome.complaints))
+            universe = run(name, seed)
+            counts["events"] += len(universe.chance.events)
+            counts["hours"] += int(universe.kernel.elapsed)
+            if universe.complaints:
+                failed[seed] = universe.complaints
     gc.enable()
     gc.collect()
     return name, count, failed, counts
 
 
-def _jobs(names: list[str], seeds: int, first: int) -> Iterator[tuple[str, int, int]]:
-    """Slices of seeds, spread evenly over the operators."""
-    for start in range(first, first + seeds, _SLICE):
-        for name in names:
-            yield name, start, min(_SLICE, first + seeds - start)
-
-
 def many(names: list[str], seeds: int, first: int, minutes: float | None, processes: int) -> int:
     """Run many universes and print a table; returns the exit code."""
     began = time.monotonic()
-    done, failures, totals = Counter[str](), dict[str, list[tuple[int, list[str]]]](), Counter[str]()
+    done, totals = Counter[str](), Counter[str]()
+    failures: dict[str, dict[int, list[str]]] = {name: {} for name in names}
+    # Slices of seeds, spread evenly over the operators.
+    last = first + seeds
+    jobs = ((name, at, min(_SLICE, last - at)) for at in range(first, last, _SLICE) for name in names)
     with multiprocessing.get_context("fork").Pool(processes) as pool:
-        for name, count, failed, counts in pool.imap_unordered(_slice, _jobs(names, seeds, first)):
+        for name, count, failed, counts in pool.imap_unordered(_slice, jobs):
             done[name] += count
             totals += counts
-            failures.setdefault(name, []).extend(failed)
+            failures[name] |= failed
             if minutes is not None and time.monotonic() - began > 60 * minutes:
                 pool.terminate()
                 break
-    seconds = time.monotonic() - began
+    seconds, total = time.monotonic() - began, sum(done.values())
     print(f"{'operator':40} {'universes':>10} {'failed':>7}")
     for name in names:
-        print(f"{name:40} {done[name]:10} {len(failures.get(name, [])):7}")
-    total = sum(done.values())
+        print(f"{name:40} {done[name]:10} {len(failures[name]):7}")
     print(
         f"{total} universes in {seconds:.0f} s, {60 * total / max(seconds, 0.001):.0f} a minute: "
         f"{totals['events']} events in {totals['hours'] / 86400:.0f} days of virtual time"
     )
     for name, failed in failures.items():
-        seen: set[str] = set()
-        for seed, complaints in sorted(failed):
-            kind = kind_of(complaints)
-            if kind in seen:
-                continue
-            seen.add(kind)
-            print(f"\n{name}, seed {seed} ({sum(kind_of(c) == kind for _, c in failed)} alike)")
-            explain(name, seed)
+        kinds: dict[str, list[int]] = {}
+        for seed, complaints in sorted(failed.items()):
+            kinds.setdefault(kind_of(complaints), []).append(seed)
+        for alike in kinds.values():
+            print(f"\n{name}, seed {alike[0]} ({len(alike)} alike)")
+            explain(name, alike[0])
     return 1 if any(failures.values()) else 0
 
 
 def explain(name: str, seed: int, events: Mapping[str, int] | None = None, logs: bool = False) -> int:
     """Run one universe, reduce it if it fails, and print it."""
     with quiet_logs():
-        outcome = run(name, seed, events)
-        if outcome.complaints and events is None:
-            events = reduced(name, seed, outcome)
-            outcome = run(name, seed, events)
-    for complaint in outcome.complaints:
+        universe = run(name, seed, events)
+        if universe.complaints and events is None:
+            events = reduced(name, seed, universe)
+            universe = run(name, seed, events)
+    for complaint in universe.complaints:
         print(f"  WRONG: {complaint}")
-    for line in outcome.story:
+    for line in universe.story:
         print(f"  {line}")
     if logs:
-        print(*outcome.lines, sep="\n")
-    print(f"  {len(outcome.events) if events is None else len(events)} events")
-    if outcome.complaints:
-        print(f"  replay: python -m tests.universes {name} --seed {seed} --events '{as_text(events or {})}'")
-    return 1 if outcome.complaints else 0
+        print(*universe.lines, sep="\n")
+    print(f"  {len(universe.chance.events) if events is None else len(events)} events")
+    if universe.complaints:
+        print(f"  replay: python -m tests.universes {name} --seed {seed} --events '{json.dumps(events or {})}'")
+    return 1 if universe.complaints else 0
 
 
 def known() -> list[tuple[str, int, dict[str, int] | None]]:
-    """The universes that failed once."""
-    found = []
-    for line in FAILED.read_text().splitlines() if FAILED.exists() else []:
-        if line.strip() and not line.startswith("#"):
-            name, seed, *events = line.split(maxsplit=2)
-            found.append((name, int(seed), json.loads(events[0]) if events else None))
-    return found
+    """The universes that failed once: an operator, a seed, and maybe the events to which it was reduced."""
+    lines = [line.split(maxsplit=2) for line in FAILED.read_text().splitlines() if line.strip() and line[0] != "#"]
+    return [(name, int(seed), json.loads(events[0]) if events else None) for name, seed, *events in lines]
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,111 +3,127 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import pkgutil
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_oac import operators
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.snapshot_names import SnapshotName, parse, task_mark
+from airflow_provider_oac.operators.base import OACBaseOperator, OACWorkOperator
 from oac_simulator.oac.bar import is_bar, seal
 from oac_simulator.oac.snapshot_rules import bar_path
 from tests.universes.chance import Chance
 
 if TYPE_CHECKING:
     from tests.universes.night import Night, Order
-    from tests.universes.oac import SimulatedOac
     from tests.universes.universe import Universe
 
+_MODULES = [import_module(name) for _, name, _ in pkgutil.iter_modules(operators.__path__, f"{operators.__name__}.")]
+#: All operators, by name.
+OPERATORS: dict[str, Any] = {
+    name: kind for module in _MODULES for name, kind in vars(module).items()
+    if name.startswith("OAC") and inspect.isclass(kind) and issubclass(kind, OACBaseOperator)
+}  # fmt: skip
 SCENARIOS: dict[str, type[Scenario]] = {}
+SALES, FINANCE, PIPELINE = "/@Catalog/shared/Sales", "/@Catalog/shared/Finance", "/@Catalog/shared/Sales/Pipeline"
+AUTHOR, COLLEAGUE = "oac.author@example.com", "oac.colleague@example.com"
+READER = {"account": COLLEAGUE, "permissions": ["read"]}
+WAREHOUSE = {
+    "connection_name": "Warehouse", "connection_type": "postgresql", "if_exists": "update",
+    "connection_params": {"host": "db.example.com", "port": "5432"},
+}  # fmt: skip
+RUN_FLOW = f"/catalog/dataflows/{ids.object_id('admin', 'Load Orders')}/actions/run"
 
 
 class Scenario:
-    """An operator in the universes."""
+    """An operator in the universes. The name of the class is that of the operator."""
 
     name: ClassVar[str] = ""
     #: Whether there may be two tasks with it at a time.
-    several: ClassVar[bool] = True
+    several: ClassVar[bool] = False
+    given: ClassVar[dict[str, Any]] = {}
 
-    def __init_subclass__(cls) -> None:
-        if "name" in vars(cls):
-            SCENARIOS[cls.name] = cls
+    def __init_subclass__(cls, **given: Any) -> None:
+        """:param given: what the operator is given, unless :meth:`arguments` says so."""
+        name = f"OAC{cls.__name__}Operator"
+        if name in OPERATORS:
+            cls.name, SCENARIOS[name] = name, cls
+        cls.given = given or cls.given
 
     @classmethod
     def settings(cls, chance: Chance) -> dict[str, Any]:
         """Settings of the simulator."""
         return {}
 
-    #: Where the operator is, in the package.
-    module: ClassVar[str] = ""
-    #: Whether it waits for work, so that it may be deferred.
-    waits: ClassVar[bool] = False
-
     def prepare(self, universe: Universe) -> None:
         """What there is before the night."""
 
     def arguments(self, night: Night) -> dict[str, Any]:
         """What the operator is given."""
-        return {}
+        return self.given
 
     def operator(self, night: Night) -> Any:
         """The operator, made anew for each process."""
-        waits = {"deferrable": night.universe.plan.deferrable} if self.waits else {}
-        kind = getattr(import_module(f"airflow_provider_oac.operators.{self.module}"), self.name)
+        kind = OPERATORS[self.name]
+        waits = {"deferrable": night.universe.plan.deferrable} if issubclass(kind, OACWorkOperator) else {}
         return kind(task_id=night.task_id, retries=2, **waits, **self.arguments(night))
 
-    def judge(self, universe: Universe, night: Night) -> None:
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
         """Say what is wrong with what came of a night."""
+        raise NotImplementedError
 
     def final(self, night: Night) -> bool:
         """Whether the task rightly ends as it did, although it failed."""
         return False
 
 
-class CreateSnapshot(Scenario):
+def content(universe: Universe, instance: str = "dev") -> dict[str, Any]:
+    """What an instance holds."""
+    return universe.oac.world.content.get(instance) or {}
+
+
+class CreateSnapshot(Scenario, snapshot_label="nightly", bucket="oac-backups", seal_conn_id="oac_seal"):
     """A backup."""
 
-    name, module, waits = "OACCreateSnapshotOperator", "snapshots", True
+    several = True
 
     @classmethod
     def settings(cls, chance: Chance) -> dict[str, Any]:
         return {"failed_listing": ("drop", "keep")[int(2 * chance.random("plan failed listing"))]}
 
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal"}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        world = universe.oac.world
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        snapshots = list(universe.oac.world.snapshots)
+        names = {item["name"]: parse(item["name"]) for item in snapshots}
         mine = {order: _mark(night, order) for order in night.orders}
-        marks = [parse(item["name"]) for item in world.snapshots]
-        good = [
-            item for item in world.snapshots
-            if item["state"] == "SUCCEEDED" and (name := parse(item["name"])) and name.mark in mine.values()
-        ]  # fmt: skip
-        assert all(marks)
-        if len({item["uri"] for item in world.snapshots}) != len(world.snapshots):
-            universe.complain("two snapshots have one file")
-        for number, order in enumerate(night.orders):
-            taken = [item["name"] for item in good if f"--{mine[order]}" in item["name"]]
-            if len(taken) > 1:
-                universe.complain(f"order {number} of {night.task_id} has {len(taken)} snapshots: {', '.join(taken)}")
+        assert all(names.values())
+        if len({item["uri"] for item in snapshots}) != len(snapshots):
+            yield "two snapshots have one file"
+        for number, (order, mark) in enumerate(mine.items()):
+            good = [item["name"] for item in snapshots if item["state"] == "SUCCEEDED" and f"--{mark}" in item["name"]]
+            if len(good) > 1:
+                yield f"order {number} of {night.task_id} has {len(good)} snapshots: {', '.join(good)}"
             for result in order.results:
-                self._judge_result(universe, result, set(mine.values()))
+                yield from self._judge_result(universe, result, set(mine.values()))
 
-    def _judge_result(self, universe: Universe, result: Any, mine: set[str]) -> None:
+    def _judge_result(self, universe: Universe, result: Any, mine: set[str]) -> Iterator[str]:
         found = next((item for item in universe.oac.world.snapshots if item["name"] == result["name"]), None)
         name = parse(result["name"])
         if name is None or name.mark not in mine:
-            universe.complain(f"a snapshot of another order was adopted: {result['name']}")
+            yield f"a snapshot of another order was adopted: {result['name']}"
         if result["verified"]:
             if found is None or found["state"] != "SUCCEEDED":
-                universe.complain(f"{result['name']} is said to be verified, but is {found and found['state']}")
+                yield f"{result['name']} is said to be verified, but is {found and found['state']}"
             elif not is_bar(bar_path(universe.oac.world, found).read_bytes()):
-                universe.complain(f"the file of {result['name']} is not whole")
+                yield f"the file of {result['name']} is not whole"
             elif result["snapshot_id"] != found["id"]:
-                universe.complain(f"the result of {result['name']} has another id")
+                yield f"the result of {result['name']} has another id"
 
 
 def _mark(night: Night, order: Order) -> str:
@@ -133,7 +149,7 @@ def _archived(universe: Universe, instance: str, number: int, of: str | None = N
     world.snapshots.put(record["id"], record)
     path = bar_path(world, record)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(seal(world.content.get(source) or {}, source, SEAL_PASSWORD))
+    path.write_bytes(seal(content(universe, source), source, SEAL_PASSWORD))
     return {
         "snapshot_id": record["id"], "name": record["name"], "bar_uri": record["uri"], "bucket": "oac-backups",
         "seal": "oac_seal", "source_instance": source, "taken_at": when.isoformat(), "work_request_id": None,
@@ -144,33 +160,28 @@ def _archived(universe: Universe, instance: str, number: int, of: str | None = N
 class RegisterSnapshot(Scenario):
     """A backup's file is made known to another instance."""
 
-    name, module, waits, several = "OACRegisterSnapshotOperator", "snapshots", True, False
-
     def prepare(self, universe: Universe) -> None:
         self.backup = _archived(universe, "dev", 1)
 
     def arguments(self, night: Night) -> dict[str, Any]:
         return {"oac_conn_id": "oac_prod", "snapshot": self.backup}
 
-    def judge(self, universe: Universe, night: Night) -> None:
-        good = [
-            item for item in universe.oac.world.snapshots
-            if item["instance"] == "prod" and item["uri"] == self.backup["bar_uri"] and item["state"] == "SUCCEEDED"
-        ]  # fmt: skip
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        good = {
+            item["id"] for item in universe.oac.world.snapshots
+            if (item["instance"], item["uri"], item["state"]) == ("prod", self.backup["bar_uri"], "SUCCEEDED")
+        }  # fmt: skip
         # OAC's list does not show whether a registration is complete, and a result says so.
-        verified = all(result["verified"] for order in night.orders for result in order.results)
-        if len(good) > 1 or (night.state == "success" and verified and len(good) != 1):
-            universe.complain(f"the file is registered {len(good)} times")
-        for order in night.orders:
-            for result in order.results:
-                if result["verified"] and result["snapshot_id"] not in {item["id"] for item in good}:
-                    universe.complain(f"the result names another snapshot: {result['snapshot_id']}")
+        verified = all(result["verified"] for result in night.results)
+        if len(good) > 1 or (night.succeeded and verified and len(good) != 1):
+            yield f"the file is registered {len(good)} times"
+        for result in night.results:
+            if result["verified"] and result["snapshot_id"] not in good:
+                yield f"the result names another snapshot: {result['snapshot_id']}"
 
 
 class RestoreSnapshot(Scenario):
     """A restore, which is never sent twice."""
-
-    name, module, waits, several = "OACRestoreSnapshotOperator", "restore", True, False
 
     @classmethod
     def settings(cls, chance: Chance) -> dict[str, Any]:
@@ -182,27 +193,25 @@ class RestoreSnapshot(Scenario):
 
     def arguments(self, night: Night) -> dict[str, Any]:
         first = {"safety_bucket": "oac-backups", "safety_seal_conn_id": "oac_seal"}
-        return {
-            "oac_conn_id": "oac_prod",
-            "expected_host": "prod.example.com",
-            "snapshot": self.backup,
-            **(first if self.safe else {"without_safety_snapshot": True}),
-        }
+        target = {"oac_conn_id": "oac_prod", "expected_host": "prod.example.com", "snapshot": self.backup}
+        return {**target, **(first if self.safe else {"without_safety_snapshot": True})}
 
-    def judge(self, universe: Universe, night: Night) -> None:
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
         sent = [work for work in universe.oac.world.work_requests if work["operation"] == "RESTORE_SNAPSHOT"]
         good = [work for work in sent if work["status"] == "SUCCEEDED"]
         if len(good) > 1:
-            universe.complain(f"{len(good)} restores succeeded")
-        if night.state == "success" and not good:
-            universe.complain("the task succeeded, and nothing was restored")
+            yield f"{len(good)} restores succeeded"
+        if night.succeeded and not good:
+            yield "the task succeeded, and nothing was restored"
         if self.safe and sent:
-            before = [
-                item for item in universe.oac.world.snapshots
-                if item["name"].startswith("before-restore--") and item["state"] == "SUCCEEDED"
-            ]  # fmt: skip
-            if not any(item["created"] <= min(work["accepted"] for work in sent) for item in before):
-                universe.complain("a restore was sent without a safety snapshot")
+            first = min(work["accepted"] for work in sent)
+            if not any(
+                item["name"].startswith("before-restore--")
+                and item["state"] == "SUCCEEDED"
+                and item["created"] <= first
+                for item in universe.oac.world.snapshots
+            ):
+                yield "a restore was sent without a safety snapshot"
 
     def final(self, night: Night) -> bool:
         # What may have been sent is not sent again, and a Clear needs another approval.
@@ -215,67 +224,48 @@ class RestoreSnapshot(Scenario):
 class _Run(Scenario):
     """Something is run once for each order."""
 
-    waits, several = True, False
     plain: ClassVar[str] = ""
 
-    def jobs(self, universe: Universe) -> list[dict[str, Any]]:
-        """Those that did not fail."""
+    def most(self, night: Night) -> int:
+        """How many runs there may be."""
+        return len(night.orders)
+
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
         world = universe.oac.world
-        return [
+        # Those that did not fail.
+        jobs = [
             job for job in world.jobs
             if job["plain"] == self.plain and world.work_requests.get(job["work_request"])["status"] == "SUCCEEDED"
         ]  # fmt: skip
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        jobs = self.jobs(universe)
-        if len(jobs) > len(night.orders):
-            universe.complain(f"{len(jobs)} runs for {len(night.orders)} orders")
-        if night.state == "success" and not jobs:
-            universe.complain("the task succeeded, and nothing ran")
+        if len(jobs) > self.most(night):
+            yield f"{len(jobs)} runs for {len(night.orders)} orders and {night.try_number} tries"
+        if night.succeeded and not jobs:
+            yield "the task succeeded, and nothing ran"
         known = {job["work_request"] for job in jobs} | {job["id"] for job in jobs}
-        for order in night.orders:
-            for result in order.results:
-                told = result["work_request_id"] or result["job_id"]
-                if told not in known:
-                    universe.complain(f"the result names another run: {told}")
+        for result in night.results:
+            if "job_id" in result and (result["work_request_id"] or result["job_id"]) not in known:
+                yield f"the result names another run: {result}"
 
 
-class ReloadDataset(_Run):
-    name, module, plain = "OACReloadDatasetOperator", "runs", "'admin'.'Orders'"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"dataset": self.plain}
+class ReloadDataset(_Run, dataset="'admin'.'Orders'"):
+    plain = "'admin'.'Orders'"
 
 
-class RunDataFlow(_Run):
-    name, module, plain = "OACRunDataFlowOperator", "runs", "'admin'.'Load Orders'"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"data_flow": self.plain}
+class RunDataFlow(_Run, data_flow="'admin'.'Load Orders'"):
+    plain = "'admin'.'Load Orders'"
 
 
-class RunSequence(_Run):
-    name, module, plain = "OACRunSequenceOperator", "runs", "'admin'.'Nightly'"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"sequence": self.plain}
+class RunSequence(_Run, sequence="'admin'.'Nightly'"):
+    plain = "'admin'.'Nightly'"
 
 
-class AnyCall(_Run):
+class Api(_Run, method="POST", path=RUN_FLOW, wait_for_completion=True):
     """Any call that starts work: with a store it is never sent twice; without one each try sends it."""
 
-    name, module, plain = "OACApiOperator", "api", "'admin'.'Load Orders'"
+    plain = "'admin'.'Load Orders'"
 
-    def arguments(self, night: Night) -> dict[str, Any]:
-        path = f"/catalog/dataflows/{ids.object_id('admin', 'Load Orders')}/actions/run"
-        return {"method": "POST", "path": path, "wait_for_completion": True}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        jobs, most = self.jobs(universe), len(night.orders) if night.remembers else night.try_number
-        if len(jobs) > most:
-            universe.complain(f"{len(jobs)} runs for {len(night.orders)} orders and {night.try_number} tries")
-        if night.state == "success" and not jobs:
-            universe.complain("the task succeeded, and nothing ran")
+    def most(self, night: Night) -> int:
+        return len(night.orders) if night.remembers else night.try_number
 
     def final(self, night: Night) -> bool:
         return bool(night.universe.chance.events)
@@ -287,260 +277,162 @@ class AnyCall(_Run):
 class ExportWorkbook(Scenario):
     """A file that is whole or not there."""
 
-    name, module, waits, several = "OACExportWorkbookOperator", "workbooks", True, False
+    def prepare(self, universe: Universe) -> None:
+        self.folder = universe.folder / "out"
+        self.folder.mkdir()
 
     def arguments(self, night: Night) -> dict[str, Any]:
-        folder = night.universe.folder / "out"
-        folder.mkdir(exist_ok=True)
-        return {"workbook_path": "/@Catalog/shared/Sales/Pipeline", "destination": f"file://{folder}/board.pdf"}
+        return {"workbook_path": PIPELINE, "destination": f"file://{self.folder}/board.pdf"}
 
-    def judge(self, universe: Universe, night: Night) -> None:
-        files = [path for path in (universe.folder / "out").glob("*") if not path.name.startswith(".")]
-        for path in files:
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        pdfs = [path for path in self.folder.glob("*.pdf") if not path.name.startswith(".")]
+        for path in pdfs:
             data = path.read_bytes()
-            if path.suffix == ".pdf" and not (data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")):
-                universe.complain(f"{path.name} is not whole: {len(data)} bytes")
-        pdfs = sum(path.suffix == ".pdf" for path in files)
-        if night.state == "success" and pdfs != 1:
-            universe.complain(f"the task succeeded, and there are {pdfs} files")
+            if not (data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")):
+                yield f"{path.name} is not whole: {len(data)} bytes"
+        if night.succeeded and len(pdfs) != 1:
+            yield f"the task succeeded, and there are {len(pdfs)} files"
 
 
 class ExportWorkbooks(ExportWorkbook):
-    name = "OACExportWorkbooksOperator"
-
     def arguments(self, night: Night) -> dict[str, Any]:
-        (night.universe.folder / "out").mkdir(exist_ok=True)
-        return {"workbooks": ["/@Catalog/shared/Sales/Pipeline"], "destination": f"file://{night.universe.folder}/out"}
+        return {"workbooks": [PIPELINE], "destination": f"file://{self.folder}"}
 
 
 # ------------------------------------------------------------------------------------------------ done when OAC answers
 
 
-class _Catalog(Scenario):
-    """Something in the catalog is to be so."""
+def catalog(universe: Universe, **wanted: str) -> list[dict[str, Any]]:
+    """The items of the catalog whose members are so."""
+    return [item for item in content(universe)["catalog"] if wanted.items() <= item.items()]
 
-    several = False
 
-    def catalog(self, oac: SimulatedOac, instance: str = "dev") -> list[dict[str, Any]]:
-        """What there is."""
-        content = oac.world.content.get(instance) or {}
-        items: list[dict[str, Any]] = content["catalog"]
-        return items
+def not_one(there: list[Any], night: Night) -> bool:
+    """Whether there are several, or none after a success."""
+    return len(there) > 1 or (night.succeeded and not there)
 
-    def there(self, universe: Universe) -> Counter[tuple[str, str]]:
-        """How many items of a type and name lie where."""
-        return Counter((item["type"], f"{item['parent']}/{item['name']}") for item in self.catalog(universe.oac))
+
+class CreateFolder(Scenario, path=f"{SALES}/New"):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        there = catalog(universe, type="folders", parent=SALES, name="New")
+        if not_one(there, night):
+            yield f"there are {len(there)} folders"
+
+
+class CopyCatalogItem(Scenario, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE):
+    source: ClassVar[int] = 1
+
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        found = Counter(item["parent"] for item in catalog(universe, type="workbooks", name="Pipeline"))
+        source, target = found[SALES], found[FINANCE]
+        if source + target not in (1, 1 + self.source) or target > 1:
+            yield f"{source} workbooks at the source, {target} at the target"
+        if night.succeeded and (source, target) != (self.source, 1):
+            yield f"the task succeeded with {source} at the source, {target} at the target"
 
     def final(self, night: Night) -> bool:
         # An order whose answer was lost may be done; the one after a Clear finds it done already.
         return len(night.orders) > 1
 
 
-SALES, FINANCE = "/@Catalog/shared/Sales", "/@Catalog/shared/Finance"
+class MoveCatalogItem(CopyCatalogItem):
+    source = 0
 
 
-class CreateFolder(_Catalog):
-    name, module = "OACCreateFolderOperator", "catalog"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"path": f"{SALES}/New"}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        there = self.there(universe)["folders", f"{SALES}/New"]
-        if there > 1 or (night.state == "success" and there != 1):
-            universe.complain(f"there are {there} folders")
-
-    def final(self, night: Night) -> bool:
-        return False
+class DeleteFolder(Scenario, path=SALES, recursive=True, missing_ok=True):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        left = [item["plain"] for item in catalog(universe) if item["plain"].startswith(SALES)]
+        if night.succeeded and left:
+            yield f"the task succeeded, and there is {left}"
+        if not catalog(universe, plain=FINANCE):
+            yield "another folder is gone"
 
 
-class CopyItem(_Catalog):
-    name, module = "OACCopyCatalogItemOperator", "catalog"
-    source: ClassVar[int] = 1
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "to_folder_path": FINANCE}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        there = self.there(universe)
-        source, target = there["workbooks", f"{SALES}/Pipeline"], there["workbooks", f"{FINANCE}/Pipeline"]
-        if source + target not in (1, 1 + self.source) or target > 1:
-            universe.complain(f"{source} workbooks at the source, {target} at the target")
-        if night.state == "success" and (source, target) != (self.source, 1):
-            universe.complain(f"the task succeeded with {source} at the source, {target} at the target")
+class ChangeOwner(Scenario, catalog_type="workbooks", path=PIPELINE, new_owner=AUTHOR):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        (item,) = catalog(universe, plain=PIPELINE)
+        if night.succeeded and item["owner"] != AUTHOR:
+            yield f"the task succeeded, and the owner is {item['owner']}"
 
 
-class MoveItem(CopyItem):
-    name, source = "OACMoveCatalogItemOperator", 0
-
-
-class DeleteFolder(_Catalog):
-    name, module = "OACDeleteFolderOperator", "catalog"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"path": SALES, "recursive": True, "missing_ok": True}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        left = [item["plain"] for item in self.catalog(universe.oac) if item["plain"].startswith(SALES)]
-        if night.state == "success" and left:
-            universe.complain(f"the task succeeded, and there is {left}")
-        if not any(item["plain"] == FINANCE for item in self.catalog(universe.oac)):
-            universe.complain("another folder is gone")
-
-    def final(self, night: Night) -> bool:
-        return False
-
-
-class ChangeOwner(_Catalog):
-    name, module = "OACChangeOwnerOperator", "catalog"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        new = "oac.author@example.com"
-        return {"catalog_type": "workbooks", "path": f"{SALES}/Pipeline", "new_owner": new}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        (item,) = [item for item in self.catalog(universe.oac) if item["plain"] == f"{SALES}/Pipeline"]
-        if night.state == "success" and item["owner"] != "oac.author@example.com":
-            universe.complain(f"the task succeeded, and the owner is {item['owner']}")
-
-    def final(self, night: Night) -> bool:
-        return False
-
-
-class UpdateACL(ChangeOwner):
-    name, module = "OACUpdateACLOperator", "acl"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        entries = [{"account": "oac.colleague@example.com", "permissions": ["read"]}]
-        return {"catalog_type": "folders", "path": FINANCE, "entries": entries}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        (item,) = [item for item in self.catalog(universe.oac) if item["plain"] == FINANCE]
-        mine = [entry for entry in item["acl"] if entry["accountGuid"] == "oac.colleague@example.com"]
-        if len(mine) > 1 or (night.state == "success" and len(mine) != 1):
-            universe.complain(f"the account has {len(mine)} entries")
+class UpdateACL(Scenario, catalog_type="folders", path=FINANCE, entries=[READER]):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        (item,) = catalog(universe, plain=FINANCE)
+        mine = [entry for entry in item["acl"] if entry["accountGuid"] == COLLEAGUE]
+        if not_one(mine, night):
+            yield f"the account has {len(mine)} entries"
         if len(item["acl"]) - len(mine) != 2:
-            universe.complain("other entries changed")
+            yield "other entries changed"
 
 
-class _Connection(_Catalog):
+class _Connection(Scenario):
     """A data source's connection."""
-
-    module = "connections"
 
     def prepare(self, universe: Universe) -> None:
         universe.connection("warehouse", {"conn_type": "generic", "login": "LOADER", "password": "Warehouse-Secret-9"})
 
-    def named(self, universe: Universe, name: str) -> list[dict[str, Any]]:
-        """Connections of a name."""
-        return [item for item in self.catalog(universe.oac) if (item["type"], item["name"]) == ("connections", name)]
 
-    def final(self, night: Night) -> bool:
-        return False
-
-
-class CreateConnection(_Connection):
-    name = "OACCreateConnectionOperator"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {
-            "data_source_conn_id": "warehouse",
-            "connection_name": "Warehouse",
-            "connection_type": "postgresql",
-            "connection_params": {"host": "db.example.com", "port": "5432"},
-            "if_exists": "update",
-        }
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        there = len(self.named(universe, "Warehouse"))
-        if there > 1 or (night.state == "success" and there != 1):
-            universe.complain(f"there are {there} connections")
+class CreateConnection(_Connection, data_source_conn_id="warehouse", **WAREHOUSE):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        there = catalog(universe, type="connections", name="Warehouse")
+        if not_one(there, night):
+            yield f"there are {len(there)} connections"
 
 
-class UpdateConnection(_Connection):
-    name = "OACUpdateConnectionOperator"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"data_source_conn_id": "warehouse", "connection": "'admin'.'ADW'"}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        (item,) = self.named(universe, "ADW")
-        if night.state == "success" and item["definition"].get("username") != "LOADER":
-            universe.complain("the task succeeded, and the connection has its former user")
+class UpdateConnection(_Connection, data_source_conn_id="warehouse", connection="'admin'.'ADW'"):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        (item,) = catalog(universe, type="connections", name="ADW")
+        if night.succeeded and item["definition"].get("username") != "LOADER":
+            yield "the task succeeded, and the connection has its former user"
 
 
-class DeleteConnection(_Connection):
-    name = "OACDeleteConnectionOperator"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"connection": "'admin'.'ADW'", "missing_ok": True}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        if night.state == "success" and self.named(universe, "ADW"):
-            universe.complain("the task succeeded, and the connection is there")
+class DeleteConnection(_Connection, connection="'admin'.'ADW'", missing_ok=True):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        if night.succeeded and catalog(universe, type="connections", name="ADW"):
+            yield "the task succeeded, and the connection is there"
 
 
-_START_TLS = "START_TLS_CONNECTION_SECURITY"
-
-
-class SystemSettings(_Catalog):
-    name, module = "OACSystemSettingsOperator", "system"
-
+class SystemSettings(Scenario, template_oac_conn_id="oac_prod"):
     def prepare(self, universe: Universe) -> None:
-        world = universe.oac.world
-        content = world.content.get("prod") or {}
-        world.content.put("prod", {**content, "settings": {**content["settings"], "EmailMaxRecipients": "7"}})
+        prod = content(universe, "prod")
+        settings = {**prod["settings"], "EmailMaxRecipients": "7"}
+        universe.oac.world.content.put("prod", {**prod, "settings": settings})
 
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"template_oac_conn_id": "oac_prod"}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        kept = {name: universe.oac.world.content.get(name) or {} for name in ("dev", "prod")}
-        if night.state == "success" and kept["dev"]["settings"] != kept["prod"]["settings"]:
-            universe.complain(f"the task succeeded with {json.dumps(kept['dev']['settings'])}")
-
-    def final(self, night: Night) -> bool:
-        return False
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        settings = content(universe)["settings"]
+        if night.succeeded and settings != content(universe, "prod")["settings"]:
+            yield f"the task succeeded with {json.dumps(settings)}"
 
 
-class SafeDomains(SystemSettings):
-    name = "OACSafeDomainsOperator"
-
-    def arguments(self, night: Night) -> dict[str, Any]:
-        return {"domains": {"example.com": ["img-src"]}}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        content = universe.oac.world.content.get("dev") or {}
-        if night.state == "success" and "example.com" not in content["safeDomains"]:
-            universe.complain("the task succeeded, and the domain is not there")
+class SafeDomains(SystemSettings, domains={"example.com": ["img-src"]}):
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        if night.succeeded and "example.com" not in content(universe)["safeDomains"]:
+            yield "the task succeeded, and the domain is not there"
 
 
-class MailServer(SystemSettings):
+MAIL_SERVER = {
+    "host": "smtp.example.com", "port": 587, "sender": {"displayName": "OAC", "emailAddress": "oac@example.com"},
+    "connectionSecurity": "START_TLS_CONNECTION_SECURITY",
+}  # fmt: skip
+
+
+class MailServer(Scenario, server=MAIL_SERVER, mail_conn_id="mail"):
     """The settings with a secret, which is sent on each run."""
-
-    name = "OACMailServerOperator"
 
     def prepare(self, universe: Universe) -> None:
         universe.connection("mail", {"conn_type": "smtp", "login": "oac-mail", "password": "Mail-Secret-9"})
 
-    def arguments(self, night: Night) -> dict[str, Any]:
-        sender = {"displayName": "OAC", "emailAddress": "oac@example.com"}
-        server = {"host": "smtp.example.com", "port": 587, "sender": sender, "connectionSecurity": _START_TLS}
-        return {"server": server, "mail_conn_id": "mail"}
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        mail = (universe.oac.world.content.get("dev") or {})["mail"]
-        if night.state != "success":
-            return
-        digest = hashlib.sha256(b"Mail-Secret-9").hexdigest()
-        if not mail or mail["host"] != "smtp.example.com" or digest not in mail["auth"].values():
-            universe.complain(f"the task succeeded, and the mail server is {json.dumps(mail)}")
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        mail, digest = content(universe)["mail"], hashlib.sha256(b"Mail-Secret-9").hexdigest()
+        if night.succeeded and not (mail and mail["host"] == "smtp.example.com" and digest in mail["auth"].values()):
+            yield f"the task succeeded, and the mail server is {json.dumps(mail)}"
 
 
 class DeleteSnapshot(Scenario):
     """One snapshot goes with its file, and no other one."""
 
-    name, module, several = "OACDeleteSnapshotOperator", "snapshots", False
+    #: Numbers of those that are to go.
+    gone: ClassVar[tuple[int, ...]] = (1,)
 
     def prepare(self, universe: Universe) -> None:
         self.made = [_archived(universe, "dev", number) for number in range(4)]
@@ -548,26 +440,19 @@ class DeleteSnapshot(Scenario):
     def arguments(self, night: Night) -> dict[str, Any]:
         return {"snapshot_id": self.made[1]["snapshot_id"], "missing_ok": True, "delete_storage": True}
 
-    def gone(self, universe: Universe, night: Night) -> list[int]:
-        """Numbers of those that are to go."""
-        return [1]
-
-    def judge(self, universe: Universe, night: Night) -> None:
-        world, gone = universe.oac.world, self.gone(universe, night)
+    def judge(self, universe: Universe, night: Night) -> Iterator[str]:
+        world = universe.oac.world
         for number, one in enumerate(self.made):
             listed = world.snapshots.get(one["snapshot_id"]) is not None
             file = (world.bucket_dir / "oac-backups" / one["bar_uri"].removeprefix("file:///")).exists()
-            if number not in gone and not (listed and file):
-                universe.complain(f"snapshot {number} was to stay: listed {listed}, file {file}")
-            if number in gone and night.state == "success" and (listed or file):
-                universe.complain(f"snapshot {number} was to go: listed {listed}, file {file}")
+            if number not in self.gone and not (listed and file):
+                yield f"snapshot {number} was to stay: listed {listed}, file {file}"
+            if number in self.gone and night.succeeded and (listed or file):
+                yield f"snapshot {number} was to go: listed {listed}, file {file}"
 
 
 class PruneSnapshots(DeleteSnapshot):
-    name = "OACPruneSnapshotsOperator"
+    gone = (2, 3)
 
     def arguments(self, night: Night) -> dict[str, Any]:
         return {"snapshot_label": "nightly", "bucket": "oac-backups", "keep_last": 2}
-
-    def gone(self, universe: Universe, night: Night) -> list[int]:
-        return [2, 3]

@@ -12,31 +12,33 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from unittest.mock import patch
 
 import structlog
 from airflow.sdk._shared.secrets_masker.secrets_masker import SecretsMasker
 
 from airflow_provider_oac.auth import store_file
 from airflow_provider_oac.auth.session import PROCESS_STORE
+from airflow_provider_oac.client.rest import snapshots
+from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.transport import asynchronous, blocking
 from tests.leaks import parts
 from tests.universes import driver
 from tests.universes.chance import Chance
 from tests.universes.kernel import Kernel, Loop, NeverEnds, Process, Wait
 from tests.universes.network import KINDS, Network
-from tests.universes.night import SUCCESS, Night
+from tests.universes.night import MARKED, ORPHANED, STOPPED, Night
 from tests.universes.oac import SimulatedOac
 from tests.universes.scenarios import Scenario
 
+T = TypeVar("T")
 SEAL_PASSWORD = "Correct-Horse-7-Battery"
 ADMIN = "oac.admin@example.com"
 #: What can happen to a process at any await, or to the world meanwhile.
-KILLED, ORPHANED, STOPPED, MARKED = "killed", "supervisor lost", "cleared while it runs", "marked failed"
-RESTART, TOKENS_END = "OAC restarts", "tokens end"
+KILLED, RESTART, TOKENS_END = "killed", "OAC restarts", "tokens end"
 HAPPENINGS = (KILLED, ORPHANED, STOPPED, MARKED, RESTART, TOKENS_END)
 #: So many points of a process are more interesting than the others.
 _SOON = 40
@@ -45,56 +47,38 @@ _HOT = 0.25
 _places = itertools.count()
 
 
-@dataclass
 class Plan:
-    """What kind of universe it is: which things may go wrong, and how often."""
+    """What kind of universe a seed makes: which things may go wrong, and how often."""
 
-    rate: float
-    network: tuple[str, ...]
-    happenings: tuple[str, ...]
-    happening_rate: float
-    stores: tuple[str, ...]
-    streams: tuple[str, ...]
-    clears: float
-    work_fails: bool
-    remembers: bool
-    deferrable: bool
-    uses_chain: bool
-    leases: bool
-    tasks: int
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, chance: Chance, scenario: type[Scenario]) -> Plan:
-        """The seed's plan."""
-
+    def __init__(self, chance: Chance, scenario: type[Scenario]) -> None:
         def some(name: str, kinds: tuple[str, ...], share: float) -> tuple[str, ...]:
             # Few at a time: then two of one kind come together.
             if len(kinds) > 1 and chance.random(f"plan few {name}") < 0.6:
-                return tuple(dict.fromkeys(kinds[int(len(kinds) * chance.random(f"plan {name}"))] for _ in range(2)))
+                return tuple(dict.fromkeys(one(name, kinds) for _ in range(2)))
             return tuple(kind for kind in kinds if chance.random(f"plan {name}") < share)
 
-        return cls(
-            rate=(0.02, 0.08, 0.2)[int(3 * chance.random("plan rate"))],
-            network=some("network", KINDS, 0.5),
-            happenings=some("happenings", HAPPENINGS, 0.5),
-            happening_rate=(0.005, 0.02, 0.06)[int(3 * chance.random("plan happening rate"))],
-            stores=some("stores", ("trouble",), 0.1),
-            streams=some("streams", ("broken",), 0.5),
-            clears=(0.0, 0.2, 0.5)[int(3 * chance.random("plan clears"))],
-            work_fails=chance.random("plan work") < 0.2,
-            remembers=bool(chance.pick("without a state store", (True, False))),
-            deferrable=bool(chance.pick("deferrable", (False, True))),
-            uses_chain=bool(chance.pick("refresh tokens", (False, False, True))),
-            leases=bool(chance.pick("leases", (False, True))),
-            tasks=chance.pick("tasks", (1, 1, 2)) if scenario.several else 1,
-            settings={
-                "work_seconds": (0.0, 5.0, 60.0, 600.0)[int(4 * chance.random("plan seconds"))],
-                "access_token_ttl": (3600, 100)[int(2 * chance.random("plan ttl"))],
-                "work_request_id_in": ("both", "body", "header")[int(3 * chance.random("plan id"))],
-                **scenario.settings(chance),
-            },
-        )
+        def one(name: str, options: tuple[T, ...]) -> T:
+            return options[int(len(options) * chance.random(f"plan {name}"))]
+
+        self.rate = one("rate", (0.02, 0.08, 0.2))
+        self.network = some("network", KINDS, 0.5)
+        self.happenings = some("happenings", HAPPENINGS, 0.5)
+        self.happening_rate = one("happening rate", (0.005, 0.02, 0.06))
+        self.stores = some("stores", ("trouble",), 0.1)
+        self.streams = some("streams", ("broken",), 0.5)
+        self.clears = one("clears", (0.0, 0.2, 0.5))
+        self.work_fails = chance.random("plan work") < 0.2
+        self.remembers = bool(chance.pick("without a state store", (True, False)))
+        self.deferrable = bool(chance.pick("deferrable", (False, True)))
+        self.uses_chain = bool(chance.pick("refresh tokens", (False, False, True)))
+        self.leases = bool(chance.pick("leases", (False, True)))
+        self.tasks = int(chance.pick("tasks", (1, 1, 2))) if scenario.several else 1
+        self.settings: dict[str, Any] = {
+            "work_seconds": one("seconds", (0.0, 5.0, 60.0, 600.0)),
+            "access_token_ttl": one("ttl", (3600, 100)),
+            "work_request_id_in": one("id", ("both", "body", "header")),
+            **scenario.settings(chance),
+        }
 
 
 class Universe:
@@ -108,7 +92,7 @@ class Universe:
     def __init__(self, scenario: type[Scenario], seed: int, events: Mapping[str, int] | None = None) -> None:
         self.chance = Chance(seed, events)
         self.kernel = Kernel(self.chance)
-        self.plan = Plan.of(self.chance, scenario)
+        self.plan = Plan(self.chance, scenario)
         self.scenario = scenario()
         self.network = Network(self)
         self.lines: list[str] = []
@@ -122,13 +106,13 @@ class Universe:
         self._waiting: dict[Wait, Callable[[], Any]] = {}
         self._tasks: dict[Wait, asyncio.Task[None]] = {}
 
-    def run(self) -> list[str]:
-        """Let the nights go by; returns what is wrong with them."""
+    def run(self) -> None:
+        """Let the nights go by, and judge them."""
         folder = Path(tempfile.mkdtemp(prefix="universe-", dir=_memory()))
         self.folder = folder
         driver._now.append(self)
         try:
-            with self.kernel.machine(), _drivers(), _environment(self._variables()):
+            with self.kernel.machine(), _drivers(), patch.dict(os.environ, self._variables()):
                 (folder / "buckets" / "oac-backups").mkdir(parents=True)
                 self.oac = SimulatedOac(self.kernel, folder, self.plan.settings)
                 self._connect()
@@ -143,7 +127,6 @@ class Universe:
         finally:
             driver._now.pop()
             shutil.rmtree(folder, ignore_errors=True)
-        return self.complaints
 
     def _live(self) -> None:
         """Until all tasks are over, those whose tries live on have ended, and OAC has done its work."""
@@ -151,7 +134,7 @@ class Universe:
             self.kernel.run(night.over)
             if night.over.error is not None:
                 raise night.over.error
-        self.be_calm()
+        self.chance.calm = True
         for night in self.nights:
             for orphan in night.orphans:
                 if not orphan.dead:
@@ -173,27 +156,19 @@ class Universe:
         """Set the Connections `oac_default` (instance `dev`) and `oac_prod`."""
         world = self.oac.world
         app, user = world.confidential_app(), world.user(ADMIN)
-        secrets = {app["secret"], SEAL_PASSWORD, (self.folder / "app-key.pem").read_text()}
-        for conn_id, name in (("OAC_DEFAULT", "dev"), ("OAC_PROD", "prod")):
+        key = (self.folder / "app-key.pem").read_text()
+        self.oac.secrets |= {SEAL_PASSWORD, key}
+        for conn_id, name in (("oac_default", "dev"), ("oac_prod", "prod")):
             instance = world.instances[name]
-            extra: dict[str, Any] = {
-                "identity_url": world.identity_url, "scope": instance.scope, "user": ADMIN, "instance": name,
-            }  # fmt: skip
             if self.plan.uses_chain:
-                scope = f"{instance.scope} offline_access"
-                token = self.oac.domain.refresh.issue(app, "jwt-bearer", scope, user)
-                extra |= {"grant": "refresh_token", "refresh_token": token}
-                secrets.add(token)
+                token = self.oac.domain.refresh.issue(app, "jwt-bearer", f"{instance.scope} offline_access", user)
+                by = {"grant": "refresh_token", "refresh_token": token}
+                self.oac.secrets.add(token)
             else:
-                key = (self.folder / "app-key.pem").read_text()
-                extra |= {"certificate_alias": next(iter(app["certificates"])), "private_key": key}
-            os.environ[f"AIRFLOW_CONN_{conn_id}"] = json.dumps(
-                {
-                    "conn_type": "oac", "host": instance.url, "login": app["client_id"], "password": app["secret"],
-                    "extra": extra,
-                }
-            )  # fmt: skip
-        self.oac.secrets |= secrets
+                by = {"certificate_alias": next(iter(app["certificates"])), "private_key": key}
+            extra = {"identity_url": world.identity_url, "scope": instance.scope, "user": ADMIN, "instance": name, **by}
+            login = {"login": app["client_id"], "password": app["secret"]}
+            self.connection(conn_id, {"conn_type": "oac", "host": instance.url, **login, "extra": extra})
 
     def connection(self, conn_id: str, connection: dict[str, Any]) -> None:
         """Set another Connection."""
@@ -205,10 +180,6 @@ class Universe:
     def tell(self, line: str) -> None:
         """Add to the story of this universe."""
         self.story.append(f"{self.kernel.elapsed:10.2f} s  {line}")
-
-    def be_calm(self) -> None:
-        """Nothing goes wrong from now on."""
-        self.chance.calm = True
 
     def failed(self, night: Night, error: BaseException) -> None:
         """A try failed."""
@@ -228,17 +199,17 @@ class Universe:
             self.network.hot.discard(process)
             rate = _HOT
         what = self.chance.event(f"at {where}", self.plan.happenings, rate)
-        if what:
-            self._happen(what, process, where)
-            if process.dead:
-                self._vanish(process)
+        if what and self._happens(what, process):
+            self.tell(f"{what}: {process.name} at {where}")
+        if what and process.dead:
+            self._vanish(process)
 
     def _vanish(self, process: Process) -> None:
         """Never return to a process that was killed; a triggerer pauses by itself."""
         if process.threads:
             self.kernel.hub.switch()
 
-    def _happen(self, what: str, process: Process, where: str) -> None:
+    def _happens(self, what: str, process: Process) -> bool:
         kernel = self.kernel
         if what == RESTART:
             if self.oac.down_until <= kernel.elapsed:
@@ -250,26 +221,21 @@ class Universe:
             self.kill(process)
         else:
             night = next((night for night in self.nights if night.worker is process), None)
-            if night is None or night._lost.done or night._person.done:
-                return
-            if what == ORPHANED:
-                night.lose(process, lives_on=True)
-            elif what in (STOPPED, MARKED):
-                night.stop(process, what)
-        self.tell(f"{what}: {process.name} at {where}")
+            return night is not None and night.interrupt(process, what)
+        return True
 
     def kill(self, process: Process) -> None:
         """End a process as SIGKILL does."""
         if process.dead:
             return
-        process.kill()
+        process.dead = True
         self.network.died(process)
         if self._triggerer is not None and self._triggerer.process is process:
             self._triggerer.dead = True
             self.kernel.after(5.0 + 60.0 * self.chance.random("triggerer"), self._another_triggerer)
             return
         for night in self.nights:
-            night.lose(process, lives_on=False)
+            night.lose(process)
 
     # -- the triggerer
 
@@ -291,24 +257,19 @@ class Universe:
             task.cancel()
 
     def _another_triggerer(self) -> None:
-        process = Process.__new__(Process)
-        process.kernel, process.name, process.pid, process.ppid = self.kernel, "triggerer", self.kernel.new_pid(), 1
-        process.dead, process.threads = False, []
-        self._triggerer = self.kernel.loop(process)
+        self._triggerer = self.kernel.loop(Process(self.kernel, "triggerer"))
         for ended in list(self._waiting):
             self._begin(ended)
 
     def _begin(self, ended: Wait) -> None:
-        loop = self._triggerer
+        loop, make = self._triggerer, self._waiting[ended]
         assert loop is not None
-        make = self._waiting[ended]
 
         async def wait() -> None:
             try:
                 async for event in make().run():
                     self._waiting.pop(ended, None)
-                    ended.finish(json.loads(json.dumps(event.payload)))
-                    return
+                    return ended.finish(json.loads(json.dumps(event.payload)))
                 raise RuntimeError("the trigger ended without an event")
             except Exception as error:
                 self._waiting.pop(ended, None)
@@ -318,21 +279,14 @@ class Universe:
 
     # -- judging
 
-    def complain(self, text: str) -> None:
-        """Something is wrong."""
-        self.complaints.append(text)
-
     def _judge(self) -> None:
         for night in self.nights:
-            self.scenario.judge(self, night)
-            if night.state != SUCCESS and not self.scenario.final(night) and not self._hopeless():
+            self.complaints += self.scenario.judge(self, night)
+            if not (night.succeeded or self.scenario.final(night) or self.network.chain_lost):
                 last = f"{type(night.errors[-1]).__name__}: {night.errors[-1]}" if night.errors else "no error"
-                self.complain(f"{night.task_id} ends {night.state} although all is well: {last}")
+                self.complaints.append(f"{night.task_id} ends {night.state} although all is well: {last}")
         self._judge_chain()
         self._judge_secrets()
-
-    def _hopeless(self) -> bool:
-        return self.network.chain_lost
 
     def _judge_chain(self) -> None:
         """Whether a new process can still sign in."""
@@ -342,26 +296,17 @@ class Universe:
         self.kernel.run(self.kernel.timer(600.0))
         self.oac.domain.access.end_all()
 
-        def sign_in() -> None:
-            from airflow_provider_oac.client.rest import snapshots
-            from airflow_provider_oac.hooks.oac import OACHook
-
-            OACHook("oac_default").run(snapshots.list_all())
-
-        process = self.kernel.spawn("sign in", sign_in)
+        process = self.kernel.spawn("sign in", lambda: OACHook("oac_default").run(snapshots.list_all()))
         self.kernel.run(process.ended)
         if process.ended.error is not None:
-            self.complain(f"the chain of refresh tokens is dead: {process.ended.error}")
+            self.complaints.append(f"the chain of refresh tokens is dead: {process.ended.error}")
 
     def _judge_secrets(self) -> None:
         self.oac.remember_secrets()
         text = "\n".join(self.lines)
-        for secret in self.oac.secrets:
-            for part in parts(secret):
-                if part in text:
-                    line = next((line for line in self.lines if part in line), "several lines")
-                    self.complain(f"a secret is in a line: {line[:200]}")
-                    return
+        if shown := [part for secret in self.oac.secrets for part in parts(secret) if part in text]:
+            line = next((line for line in self.lines if shown[0] in line), "several lines")
+            self.complaints.append(f"a secret is in a line: {line[:200]}")
 
 
 def _memory() -> str | None:
@@ -372,29 +317,16 @@ def _memory() -> str | None:
 @contextmanager
 def _drivers() -> Iterator[None]:
     """Put the third driver, and the store of the universe, in the place of those of the provider."""
-    before = blocking.BlockingIO, asynchronous.AsyncIO, store_file.FileStore
     if not driver._real_async:
         driver._real_async.append(asynchronous.AsyncIO())
-    blocking.BlockingIO, asynchronous.AsyncIO = driver.TaskIO, driver.TriggerIO  # type: ignore[misc,assignment]
-    store_file.FileStore = driver.SharedStore  # type: ignore[misc,assignment]
-    PROCESS_STORE.clear()
-    try:
-        yield
-    finally:
-        blocking.BlockingIO, asynchronous.AsyncIO, store_file.FileStore = before  # type: ignore[misc]
+    with (
+        patch.object(blocking, "BlockingIO", driver.TaskIO),
+        patch.object(asynchronous, "AsyncIO", driver.TriggerIO),
+        patch.object(store_file, "FileStore", driver.SharedStore),
+    ):
         PROCESS_STORE.clear()
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
         yield
-    finally:
-        for name in set(os.environ) - set(before):
-            del os.environ[name]
-        os.environ.update(before)
+    PROCESS_STORE.clear()
 
 
 class _Lines(logging.Handler):
@@ -419,28 +351,20 @@ def _line(_logger: Any, _method: str, event: dict[str, Any]) -> Any:
     raise structlog.DropEvent
 
 
-class quiet_logs:
-    """While it is entered, log lines go to the universe that runs, and nowhere else, and Airflow masks nothing in them:
-    what is a secret must not be in them at all, and a masker that knows the tokens of a thousand nights takes long.
+@contextmanager
+def quiet_logs() -> Iterator[None]:
+    """For the duration of a `with` block, log lines go to the universe that runs, and nowhere else, and Airflow masks
+    nothing in them: what is a secret must not be in them at all, and a masker that knows the tokens of a thousand
+    nights takes long.
     """
-
-    def __enter__(self) -> None:
-        self._masks = SecretsMasker.add_mask
-        SecretsMasker.add_mask = lambda *_: None  # type: ignore[method-assign]
-        self._unraisable, sys.unraisablehook = sys.unraisablehook, lambda _: None
-        self._handler = _Lines()
-        self._config = structlog.get_config()
-        self._loggers = [logging.getLogger(name) for name in ("airflow_provider_oac", "airflow", "oac_simulator")]
-        self._before = [(log.handlers[:], log.propagate, log.level) for log in self._loggers]
-        for log in self._loggers:
-            log.handlers[:], log.propagate = [self._handler], False
-            log.setLevel(logging.INFO)
+    config, handler = structlog.get_config(), _Lines()
+    with ExitStack() as before:
+        before.enter_context(patch.object(SecretsMasker, "add_mask", lambda *_: None))
+        before.enter_context(patch.object(sys, "unraisablehook", lambda _: None))
+        before.callback(lambda: structlog.configure(**config))
         structlog.configure(processors=[_line], cache_logger_on_first_use=False)
-
-    def __exit__(self, *_: object) -> None:
-        sys.unraisablehook = self._unraisable
-        SecretsMasker.add_mask = self._masks  # type: ignore[method-assign]
-        for log, (handlers, propagate, level) in zip(self._loggers, self._before, strict=True):
-            log.handlers[:], log.propagate = handlers, propagate
-            log.setLevel(level)
-        structlog.configure(**self._config)
+        for log in map(logging.getLogger, ("airflow_provider_oac", "airflow", "oac_simulator")):
+            before.enter_context(patch.multiple(log, handlers=[handler], propagate=False))
+            before.callback(log.setLevel, log.level)
+            log.setLevel(logging.INFO)
+        yield

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,30 +30,27 @@ API_KEY = {
 
 
 @pytest.fixture
-def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which modules are found before any other; `ocifs` and `oci` are there."""
     (tmp_path / "ocifs.py").write_text(KEEPS.format("OCIFileSystem"))
     (tmp_path / "oci").mkdir()
     (tmp_path / "oci" / "__init__.py").touch()
     (tmp_path / "oci" / "signer.py").write_text(KEEPS.format("Signer"))
     monkeypatch.syspath_prepend(str(tmp_path))
-    loaded = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in ("oci", "ocifs")}
-    yield tmp_path
-    for name in list(sys.modules):
-        if name.partition(".")[0] in ("oci", "ocifs"):
-            del sys.modules[name]
-    sys.modules.update(loaded)
+    for name in ("ocifs", "oci", "oci.signer"):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+    return tmp_path
 
 
 @pytest.fixture
 def opened(modules: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Opens the file system of a Connection; returns the options that ocifs was given."""
 
-    def open_it(extra: dict[str, Any], login: str = "ocid1.user.oc1..b", **options: Any) -> dict[str, Any]:
+    def open_it(extra: dict[str, Any], login: str = "ocid1.user.oc1..b", **options: Any) -> Any:
         connection = {"conn_type": "generic", "login": login, "extra": extra}
         monkeypatch.setenv("AIRFLOW_CONN_OCI_STORE", json.dumps(connection))
-        given: dict[str, Any] = get_fs("oci_store", options).kwargs
-        return given
+        return get_fs("oci_store", options).kwargs
 
     return open_it
 
@@ -66,19 +62,15 @@ def test_it_is_registered_for_its_scheme() -> None:
 
 def test_an_api_key_goes_into_a_signer_and_nowhere_else(opened: Any) -> None:
     given = opened(API_KEY)
-    signer = given.pop("signer")
-    tenancy, user, fingerprint, file = signer.args
-    assert (tenancy, user, fingerprint, file) == (
-        "ocid1.tenancy.oc1..a", "ocid1.user.oc1..b", API_KEY["fingerprint"], None,
-    )  # fmt: skip
+    signer, user = given.pop("signer"), "ocid1.user.oc1..b"
+    assert signer.args == (API_KEY["tenancy_id"], user, API_KEY["fingerprint"], None)
     key = load_pem_private_key(signer.kwargs["private_key_content"].encode(), None)
     assert isinstance(key, rsa.RSAPrivateKey)
-    assert given.keys() == {"config", "region"}
-    assert given["config"] == {
-        "tenancy": tenancy, "user": user, "fingerprint": fingerprint, "region": "eu-frankfurt-1",
-        "key_file": "held by the signer",
+    config = {
+        "tenancy": API_KEY["tenancy_id"], "user": user, "fingerprint": API_KEY["fingerprint"],
+        "region": API_KEY["region"], "key_file": "held by the signer",
     }  # fmt: skip
-    assert "PRIVATE KEY" not in json.dumps(given)
+    assert given == {"config": config, "region": API_KEY["region"]}
 
 
 def test_a_key_file_outside_of_the_folder_is_not_read(
@@ -100,14 +92,9 @@ def test_a_principal_needs_no_key(opened: Any, principal: str) -> None:
 
 
 def test_namespace_region_and_endpoint_are_passed_on(opened: Any) -> None:
-    extra = {
-        "iam_type": "resource_principal", "namespace": "ns", "region": "eu-zurich-1",
-        "service_endpoint": "https://objectstorage.example.com",
-    }  # fmt: skip
-    assert opened(extra) == {
-        "iam_type": "resource_principal", "namespace": "ns", "region": "eu-zurich-1",
-        "config_kwargs": {"service_endpoint": "https://objectstorage.example.com"},
-    }  # fmt: skip
+    given = {"iam_type": "resource_principal", "namespace": "ns", "region": "eu-zurich-1"}
+    endpoint = {"service_endpoint": "https://objectstorage.example.com"}
+    assert opened({**given, **endpoint}) == {**given, "config_kwargs": endpoint}
 
 
 def test_options_of_the_path_win(opened: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -23,10 +24,8 @@ DONE = WorkRequest.parse({"id": "1", "status": "SUCCEEDED"}, "A work request")
 class Polled(WorkRequestTarget):
     """A work request of an hour ago that is polled in another way."""
 
-    def __init__(
-        self, work_request_id: str, longest_pause: float, poll: Callable[[Any], Awaitable[WorkRequest]]
-    ) -> None:
-        super().__init__(work_request_id, WaitPlan(longest_pause=longest_pause), started_at=START - 3600.0)
+    def __init__(self, key: Any, longest_pause: float, poll: Callable[[Any], Awaitable[WorkRequest]]) -> None:
+        super().__init__(str(key), WaitPlan(longest_pause=longest_pause), started_at=START - 3600.0)
         self._poll = poll
 
     async def poll(self, api: Any) -> WorkRequest:
@@ -37,7 +36,8 @@ class Instance:
     """Answers every poll after some seconds."""
 
     def __init__(self, seconds: float) -> None:
-        self.most = self.polls = self._under_way = 0
+        self.most = self._under_way = 0
+        self.polls: list[float] = []
         self._seconds = seconds
 
     def now(self) -> float:
@@ -47,30 +47,33 @@ class Instance:
         return 0.5
 
     async def poll(self, _api: Any) -> WorkRequest:
-        self.polls += 1
+        self.polls.append(self.now())
         self._under_way += 1
         self.most = max(self.most, self._under_way)
         await asyncio.sleep(self._seconds)
         self._under_way -= 1
         return RUNNING
 
+    async def polled(self, times: int) -> None:
+        """Wait until it was polled so often."""
+        while len(self.polls) < times:
+            await asyncio.sleep(0.05)
+
 
 async def nothing_new() -> bool:
     return False
 
 
-async def polled(instance: Instance, many: int, pause: float, polls: int) -> None:
-    """Have some begin to wait at an instance, then all others at once, until it was polled so often."""
+@asynccontextmanager
+async def waiting(instance: Instance) -> AsyncIterator[Callable[..., None]]:
+    """A function that begins to wait; all waits end with the block."""
     place = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
-    waits = []
-    for number in range(many):
-        waits.append(asyncio.create_task(place.wait(Polled(str(number), pause, instance.poll))))
-        if number == 50:
-            # By now it is known how long the instance takes.
-            while instance.polls < 50:
-                await asyncio.sleep(0.05)
-    while instance.polls < polls:
-        await asyncio.sleep(0.05)
+    waits: list[asyncio.Task[WorkRequest]] = []
+
+    def begin(key: Any, pause: float, at: Instance = instance) -> None:
+        waits.append(asyncio.create_task(place.wait(Polled(key, pause, at.poll))))
+
+    yield begin
     for wait in waits:
         wait.cancel()
     await asyncio.gather(*waits, return_exceptions=True)
@@ -79,8 +82,18 @@ async def polled(instance: Instance, many: int, pause: float, polls: int) -> Non
 
 def test_many_who_begin_at_once_do_not_need_more_connections() -> None:
     instance = Instance(0.02)
-    # On a busy machine an answer comes late: a hundred milliseconds must not be enough to need more.
-    virtual.run(polled(instance, 200, 60.0, 200))
+
+    async def begun() -> None:
+        async with waiting(instance) as begin:
+            for number in range(200):
+                begin(number, 60.0)
+                if number == 50:
+                    # By now it is known how long the instance takes.
+                    await instance.polled(50)
+            # On a busy machine an answer comes late: a hundred milliseconds must not be enough to need more.
+            await instance.polled(200)
+
+    virtual.run(begun())
     assert instance.most == FEW
 
 
@@ -88,58 +101,36 @@ def test_who_joins_one_that_waits_for_a_worker_does_not_have_it_polled_twice() -
     slow, popular = Instance(2.0), Instance(0.5)
 
     async def joined() -> None:
-        place = Scheduler(slow, nothing_new)  # type: ignore[arg-type]
-
-        def waits(key: str, instance: Instance) -> asyncio.Task[WorkRequest]:
-            return asyncio.create_task(place.wait(Polled(key, 60.0, instance.poll)))
-
-        # All workers are busy.
-        waiting = [waits(str(number), slow) for number in range(FEW)]
-        while slow.polls < FEW:
-            await asyncio.sleep(0.05)
-        for _ in range(3):
-            waiting.append(waits("popular", popular))
-            # Longer than from one collection of what is due to the next.
+        async with waiting(slow) as begin:
+            # All workers are busy.
+            for number in range(FEW):
+                begin(number, 60.0)
+            await slow.polled(FEW)
+            for _ in range(3):
+                begin("popular", 60.0, popular)
+                # Longer than from one collection of what is due to the next.
+                await asyncio.sleep(2 * TICK)
+            await popular.polled(1)
             await asyncio.sleep(2 * TICK)
-        while not popular.polls:
-            await asyncio.sleep(0.05)
-        await asyncio.sleep(2 * TICK)
-        for wait in waiting:
-            wait.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await place.close()
 
     virtual.run(joined())
-    assert (popular.most, popular.polls) == (1, 1)
+    assert (popular.most, len(popular.polls)) == (1, 1)
 
 
 def test_those_who_begin_together_spread() -> None:
     instance = Instance(0.0)
     chances = iter(number / 40 for number in range(10_000))
     instance.random = lambda: next(chances) % 1.0  # type: ignore[method-assign]
-    moments: list[float] = []
 
     async def spread() -> None:
-        many = Scheduler(instance, nothing_new)  # type: ignore[arg-type]
-        loop = asyncio.get_running_loop()
-
-        async def poll(_api: Any) -> WorkRequest:
-            moments.append(loop.time())
-            return RUNNING
-
-        waiting = []
-        for number in range(40):
-            waiting.append(asyncio.create_task(many.wait(Polled(str(number), 30.0, poll))))
-        while len(moments) < 80:
-            await asyncio.sleep(0.05)
-        for wait in waiting:
-            wait.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-        await many.close()
+        async with waiting(instance) as begin:
+            for number in range(40):
+                begin(number, 30.0)
+            await instance.polled(80)
 
     virtual.run(spread())
     # The second poll of each.
-    assert 2.5 <= moments[79] - moments[40] <= 3.5
+    assert 2.5 <= instance.polls[79] - instance.polls[40] <= 3.5
 
 
 @pytest.mark.parametrize("latency", [0.02, 0.1, 0.3])
@@ -162,7 +153,7 @@ def test_the_end_is_noticed_in_time_at_a_distance_with_few_connections(many: int
             await instance.poll(api)
             return DONE if ended else RUNNING
 
-        await place.wait(Polled(str(number), pause, poll))
+        await place.wait(Polled(number, pause, poll))
         late.append(loop.time() - end)
 
     async def all_of_them() -> None:

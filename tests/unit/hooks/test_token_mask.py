@@ -74,19 +74,19 @@ def test_a_text_that_is_full_of_tokens_is_hidden(mask: TokenMask) -> None:
 SCRIPT = """
 import logging, sys, warnings
 TOKEN, OTHER = "an-opaque-token-of-somebody-with-40-characters", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+loggers = [logging.getLogger("stdlib"), logging.getLogger("airflow.task")]
 try:
     import structlog
     from airflow.sdk.log import configure_logging
     configure_logging(json_output=True, output=open(sys.argv[1], "wb", buffering=0), sending_to_supervisor=True)
-    loggers = [structlog.get_logger("used"), logging.getLogger("stdlib"), logging.getLogger("airflow.task")]
+    loggers.append(structlog.get_logger("used"))
 except ImportError:
     from airflow.logging_config import configure_logging
     configure_logging()
     handler = logging.FileHandler(sys.argv[1])
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    logging.getLogger("airflow.task").addHandler(handler)
-    loggers = [logging.getLogger("stdlib"), logging.getLogger("airflow.task")]
+    for name in ("", "airflow.task"):
+        logging.getLogger(name).addHandler(handler)
 for log in loggers:
     log.warning("first use")
 from airflow_provider_oac.hooks.token_mask import mask_tokens_of
@@ -98,27 +98,23 @@ for log in loggers:
         log.warning("arguments %s", token)
         log.warning("a list %s", [token])
         try:
-            try:
-                raise ValueError(f"cause {token}")
-            except ValueError as cause:
-                raise RuntimeError("effect") from cause
+            raise RuntimeError("effect") from ValueError(f"cause {token}")
         except RuntimeError:
             log.exception("raised")
         if isinstance(log, logging.Logger):
             log.error("too few %s %s", token)
         log.warning("%s", OSError(token))
 if len(loggers) == 3:
-    loggers[0].warning("structured", token=TOKEN, more={"deep": [TOKEN]})
+    log.warning("structured", token=TOKEN, more={"deep": [TOKEN]})
     warnings.warn(f"warned of {TOKEN}")
-loggers[0].warning("last")
+log.warning("last")
 """
 
 
 def test_nothing_that_is_logged_holds_a_token(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(log)], check=False, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "-c", SCRIPT, str(log)]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
     said = log.read_text()
     for wanted in ("first use", "plain", "arguments", "a list", "raised", "cause", "effect", "too few", "last"):

@@ -35,6 +35,9 @@ CLASSES: list[Any] = [
     if issubclass(kind, BaseOperator | BaseNotifier) and kind.__name__.startswith("OAC")
     and not kind.__module__.endswith(".base")
 ]  # fmt: skip
+KINDS = {kind.__name__: kind for kind in CLASSES}
+#: Every operator and sensor, by name.
+TASKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, BaseOperator)}
 TRIGGERS: list[Any] = [
     kind for kind in _in(triggers) if kind.__name__.startswith("OAC") and not inspect.isabstract(kind)
 ]
