@@ -2,77 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_oac.client.snapshot_names import parse, parse_registered
 from airflow_provider_oac.exceptions import OACWorkRequestError
 from oac_simulator.launch import Simulator
-from tests.integration.restores import POST, register_operator
+from tests.integration.restores import POST, register
 from tests.tasks import Connections, Task, backup_operator, names
 
 
 @pytest.fixture
-def connections(connections: Connections) -> Connections:
-    """Beside the usual ones, `oac_prod`."""
+def backup(connections: Connections) -> dict[str, Any]:
+    """A backup of `dev`, to be registered in `prod`."""
     connections.oac("oac_prod", "prod")
-    return connections
+    made: dict[str, Any] = Task(backup_operator).attempt()
+    return made
 
 
 def test_a_backup_of_one_instance_is_registered_in_another(
-    connections: Connections, clean: Simulator, deferrable: bool
+    clean: Simulator, backup: dict[str, Any], deferrable: bool
 ) -> None:
-    backup = Task(backup_operator).attempt()
-    result = Task(lambda: register_operator(backup, deferrable=deferrable)).attempt()
+    result = register(backup, deferrable=deferrable).attempt()
     (snapshot,) = clean.control.snapshots("prod")
-    assert result["snapshot_id"] == snapshot["id"]
-    assert result["verified"]
-    assert (result["seal"], result["source_instance"]) == ("oac_seal", "dev")
-    assert result["taken_at"]
+    assert (result["snapshot_id"], result["verified"]) == (snapshot["id"], True)
+    assert (result["seal"], result["source_instance"], result["taken_at"]) == ("oac_seal", "dev", backup["taken_at"])
     name = parse_registered(result["name"])
     assert name is not None
     assert str(name.origin) == backup["name"]
     assert parse(result["name"]) is None
 
 
-def test_a_path_is_taken_in_either_form(connections: Connections) -> None:
-    backup = Task(backup_operator).attempt()
-    for uri in (backup["bar_uri"], backup["bar_uri"].removeprefix("file:///")):
-        result = Task(lambda uri=uri: register_operator(bar_uri=uri, bucket="oac-backups")).attempt()
-        assert result["bar_uri"] == backup["bar_uri"]
-
-
-def test_a_file_that_is_registered_already_is_found_again(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
-    first = Task(lambda: register_operator(backup)).attempt()
-    again = Task(lambda: register_operator(backup, task_id="another", deferrable=True)).attempt()
-    assert again["snapshot_id"] == first["snapshot_id"]
+def test_a_file_that_is_registered_already_is_found_again_by_either_form_of_its_path(
+    clean: Simulator, backup: dict[str, Any]
+) -> None:
+    path = backup["bar_uri"].removeprefix("file:///")
+    first = register(bar_uri=path, bucket="oac-backups").attempt()
+    again = register(backup, task_id="another", deferrable=True).attempt()
+    assert (again["bar_uri"], again["snapshot_id"]) == (first["bar_uri"], first["snapshot_id"])
     assert (again["verified"], again["work_request_id"]) == (False, None)
-    assert clean.control.calls("prod", POST) == 1
+    # In its own instance a backup is known already.
+    assert register(backup, oac_conn_id="oac_default").attempt()["snapshot_id"] == backup["snapshot_id"]
+    assert (clean.control.calls("prod", POST), clean.control.calls("dev", POST)) == (1, 1)
 
 
-def test_in_its_own_instance_a_backup_is_known_already(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
-    result = Task(lambda: register_operator(backup, oac_conn_id="oac_default")).attempt()
-    assert result["snapshot_id"] == backup["snapshot_id"]
-    assert clean.control.calls("dev", POST) == 1
-
-
-def test_a_file_that_is_not_there_fails_and_leaves_the_list_clean(connections: Connections, clean: Simulator) -> None:
-    clean.control.settings(failed_listing="keep")
-    task = Task(lambda: register_operator(bar_uri="file:///replica/none.bar", bucket="oac-backups", deferrable=True))
-    with pytest.raises(OACWorkRequestError, match=r"ObjectNotFound.*none\.bar"):
-        task.attempt()
-    assert names(clean, "prod") == []
-
-
-def test_a_failed_registration_never_deletes_the_file(connections: Connections, clean: Simulator) -> None:
-    backup = Task(backup_operator).attempt()
+def test_a_failed_registration_leaves_the_list_clean_and_the_file_where_it_is(
+    clean: Simulator, backup: dict[str, Any]
+) -> None:
     files = clean.control.bucket()
     clean.control.settings(failed_listing="keep")
     clean.control.fault(POST, "fail_work", instance="prod")
-    task = Task(lambda: register_operator(backup))
+    task = register(backup)
     with pytest.raises(OACWorkRequestError):
         task.attempt()
-    assert clean.control.bucket() == files
-    assert names(clean, "prod") == []
+    assert (clean.control.bucket(), names(clean, "prod")) == (files, [])
     assert task.attempt()["verified"]
