@@ -28,9 +28,7 @@ def storage(**extra: str) -> dict[str, Any]:
     return {"conn_type": "generic", "login": "ocid1.user", "extra": extra}
 
 
-def test_the_result_names_the_snapshot_its_file_its_seal_and_its_work_request(
-    clean: Simulator, deferrable: bool
-) -> None:
+def test_the_result_names_snapshot_file_seal_and_work_request(clean: Simulator, deferrable: bool) -> None:
     result = Task(lambda: make(deferrable=deferrable)).attempt()
     (snapshot,) = clean.control.snapshots("dev")
     assert snapshot["state"] == "SUCCEEDED"
@@ -60,9 +58,7 @@ def test_the_link_is_there_before_the_work_is_done(clean: Simulator) -> None:
 
 
 @pytest.mark.parametrize("named", ["no_id", "none"])
-def test_the_snapshot_is_looked_up_by_its_name_if_the_work_request_does_not_name_it(
-    clean: Simulator, named: str
-) -> None:
+def test_a_snapshot_that_its_work_request_does_not_name_is_looked_up(clean: Simulator, named: str) -> None:
     clean.control.settings(work_resources=named)
     result = Task(lambda: make(deferrable=True)).attempt()
     assert (result["snapshot_id"], result["verified"]) == (clean.control.snapshots("dev")[0]["id"], True)
@@ -123,12 +119,6 @@ def test_a_password_that_seals_nothing(connections: Connections, clean: Simulato
 
 def test_a_seal_whose_name_cannot_be_part_of_a_snapshots_name() -> None:
     assert "seal_conn_id is 'oac--seal'" in failing(OACConfigurationError, seal_conn_id="oac--seal")
-
-
-def test_a_bucket_that_does_not_exist_fails_the_work(deferrable: bool) -> None:
-    message = failing(OACWorkRequestError, bucket="no-such-bucket", deferrable=deferrable)
-    assert "ended FAILED" in message
-    assert "ACCESS_DENIED: Either the bucket named 'no-such-bucket' does not exist" in message
 
 
 @pytest.mark.parametrize(

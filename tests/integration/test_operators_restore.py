@@ -1,4 +1,4 @@
-"""Restoring: what it does, what it refuses, and that it is never sent twice."""
+"""Registering and restoring: what they do, what they refuse, and that a restore is never sent twice."""
 
 from __future__ import annotations
 
@@ -14,30 +14,57 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.snapshot_names import parse, parse_registered
 from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from oac_simulator.launch import Simulator
-from tests.integration.restores import (
-    LOOK,
-    POST,
-    RESTORE,
-    SYSTEM,
-    RestoreTask,
-    host,
-    register,
-    registered,
-    restores,
-    safety_snapshots,
-)
-from tests.tasks import SEAL_PASSWORD, Connections, Task, backup_operator, first_event
+from tests.integration.restores import QUICK, Made, host, register, registered
+from tests.tasks import SEAL_PASSWORD, Connections, Task, backup_operator, first_event, names
 
+POST, LOOK = "POST /snapshots", "GET /workRequests/{id}"
+RESTORE, SYSTEM = "POST /system/actions/restoreSnapshot", "GET /system"
 UNCERTAIN = r"Next step: sign in to .* start a new DAG run"
 REFUSED_USER = r"is restored in .* but OAC now refuses this user.*Do not restore again"
 
 
+class RestoreTask(Task):
+    """A task that restores into `prod`, and looks often.
+
+    :param arguments: of its operator; `arguments` may be changed between two tries.
+    """
+
+    def __init__(
+        self, snapshot: Any, *, store: bool = True, run_type: str = "manual", run_id: str = "a_run", **arguments: Any
+    ) -> None:
+        safety = {"safety_bucket": "oac-backups", "safety_seal_conn_id": "oac_seal"}
+        self.arguments = {**QUICK, **safety, "snapshot": snapshot, "expected_host": host(), **arguments}
+        super().__init__(
+            lambda: OACRestoreSnapshotOperator(task_id="restore", **self.arguments),
+            store=store, run_type=run_type, run_id=run_id,
+        )  # fmt: skip
+
+
 @pytest.fixture
-def snapshot(connections: Connections) -> dict[str, Any]:
+def snapshot(connections: Connections) -> Made:
     """A backup of `dev`, registered in `prod`."""
     return registered(connections)
+
+
+@pytest.fixture
+def other(connections: Connections, snapshot: Made) -> Made:
+    """Another one."""
+    return registered(connections, task_id="another")
+
+
+def restores(simulator: Simulator, instance: str = "prod") -> int:
+    """How often a restore was sent to an instance."""
+    return simulator.control.calls(instance, RESTORE)
+
+
+def safety_snapshots(simulator: Simulator, instance: str = "prod") -> list[str]:
+    """Names of the safety snapshots of an instance."""
+    names = [item["name"] for item in simulator.control.snapshots(instance)]
+    return [name for name in names if name.startswith("before-restore--")]
 
 
 def plain_ids(simulator: Simulator, instance: str) -> set[str]:
@@ -45,9 +72,51 @@ def plain_ids(simulator: Simulator, instance: str) -> set[str]:
     return {item["plain"] for item in simulator.control.content(instance)["catalog"]}
 
 
-def test_a_snapshot_of_one_instance_is_restored_into_another(
-    clean: Simulator, snapshot: dict[str, Any], deferrable: bool
-) -> None:
+@pytest.fixture
+def backup(connections: Connections) -> Made:
+    """A backup of `dev`, to be registered in `prod`."""
+    connections.oac("oac_prod", "prod")
+    made: Made = Task(backup_operator).attempt()
+    return made
+
+
+def test_a_backup_of_dev_is_registered_in_prod(clean: Simulator, backup: Made, deferrable: bool) -> None:
+    result = register(backup, deferrable=deferrable).attempt()
+    (snapshot,) = clean.control.snapshots("prod")
+    assert (result["snapshot_id"], result["verified"]) == (snapshot["id"], True)
+    assert (result["seal"], result["source_instance"], result["taken_at"]) == ("oac_seal", "dev", backup["taken_at"])
+    name = parse_registered(result["name"])
+    assert name is not None
+    assert str(name.origin) == backup["name"]
+    assert parse(result["name"]) is None
+
+
+def test_a_registered_file_is_found_again_by_either_form_of_its_path(clean: Simulator, backup: Made) -> None:
+    path = backup["bar_uri"].removeprefix("file:///")
+    first = register(bar_uri=path, bucket="oac-backups").attempt()
+    again = register(backup, task_id="another", deferrable=True).attempt()
+    assert (again["bar_uri"], again["snapshot_id"]) == (first["bar_uri"], first["snapshot_id"])
+    assert (again["verified"], again["work_request_id"]) == (False, None)
+    # In its own instance a backup is known already.
+    assert register(backup, oac_conn_id="oac_default").attempt()["snapshot_id"] == backup["snapshot_id"]
+    assert (clean.control.calls("prod", POST), clean.control.calls("dev", POST)) == (1, 1)
+
+
+def test_a_failed_registration_cleans_the_list_and_leaves_the_file(clean: Simulator, backup: Made) -> None:
+    files = clean.control.bucket()
+    clean.control.settings(failed_listing="keep")
+    clean.control.fault(POST, "fail_work", instance="prod")
+    task = register(backup)
+    with pytest.raises(OACWorkRequestError):
+        task.attempt()
+    assert (clean.control.bucket(), names(clean, "prod")) == (files, [])
+    assert task.attempt()["verified"]
+
+
+# -- restoring
+
+
+def test_a_snapshot_of_dev_is_restored_into_prod(clean: Simulator, snapshot: Made, deferrable: bool) -> None:
     clean.control.damage("prod")
     assert plain_ids(clean, "prod") < plain_ids(clean, "dev")
     allowed = {"run_type": "scheduled", "allowed_run_types": ("manual", "scheduled")}
@@ -59,7 +128,7 @@ def test_a_snapshot_of_one_instance_is_restored_into_another(
     assert (result["source_instance"], result["seal"], result["searchable"]) == ("dev", "oac_seal", True)
 
 
-def test_without_a_safety_snapshot_only_where_it_is_said(clean: Simulator, snapshot: dict[str, Any]) -> None:
+def test_without_a_safety_snapshot_only_where_it_is_said(clean: Simulator, snapshot: Made) -> None:
     with pytest.raises(AirflowFailException, match="needs safety_bucket and safety_seal_conn_id"):
         RestoreTask(snapshot, safety_bucket=None).attempt()
     assert restores(clean) == 0
@@ -67,19 +136,7 @@ def test_without_a_safety_snapshot_only_where_it_is_said(clean: Simulator, snaps
     assert (task.attempt()["safety"], safety_snapshots(clean)) == (None, [])
 
 
-def test_a_safety_snapshot_that_fails_stops_the_restore(clean: Simulator, snapshot: dict[str, Any]) -> None:
-    clean.control.fault(POST, "fail_work", instance="prod")
-    task = RestoreTask(snapshot, deferrable=True)
-    with pytest.raises(OACWorkRequestError, match="CREATE_SNAPSHOT"):
-        task.attempt()
-    assert restores(clean) == 0
-    # A retry takes another one.
-    assert task.attempt()["safety"]["verified"]
-
-
-def test_a_safety_snapshot_that_nobody_can_verify_is_not_enough(
-    clean: Simulator, snapshot: dict[str, Any], store: bool
-) -> None:
+def test_an_unverified_safety_snapshot_is_not_enough(clean: Simulator, snapshot: Made, store: bool) -> None:
     clean.control.fault(POST, "drop_after", instance="prod")
     safety = RestoreTask(snapshot, store=store).attempt()["safety"]
     first, second = sorted(safety_snapshots(clean))
@@ -88,9 +145,7 @@ def test_a_safety_snapshot_that_nobody_can_verify_is_not_enough(
 
 
 @pytest.mark.parametrize("how", [{}, {"store": False}, {"durable": False}])
-def test_nothing_but_unverified_safety_snapshots_stops_the_restore(
-    clean: Simulator, snapshot: dict[str, Any], how: dict[str, Any]
-) -> None:
+def test_only_unverified_safety_snapshots_stop_it(clean: Simulator, snapshot: Made, how: dict[str, Any]) -> None:
     clean.control.fault(POST, "drop_after", instance="prod", times=None)
     with pytest.raises(OACError, match=r"None of 3 safety snapshots of .* was seen to succeed"):
         RestoreTask(snapshot, **how).attempt()
@@ -120,9 +175,7 @@ def test_what_cannot_be_meant_is_refused(
     assert (restores(clean), safety_snapshots(clean)) == (0, [])
 
 
-def test_the_connection_may_not_lead_elsewhere_after_the_safety_snapshot(
-    connections: Connections, clean: Simulator, snapshot: dict[str, Any]
-) -> None:
+def test_the_target_may_not_change_meanwhile(connections: Connections, clean: Simulator, snapshot: Made) -> None:
     task = RestoreTask(snapshot, deferrable=True)
     task.start()
     event = {"outcome": "ended", "message": "", "carried": task.deferred.trigger.carried}  # type: ignore[union-attr]
@@ -136,7 +189,7 @@ def test_the_connection_may_not_lead_elsewhere_after_the_safety_snapshot(
     assert (restores(clean), restores(clean, "dev")) == (0, 0)
 
 
-def test_the_connection_that_the_name_says_must_exist(
+def test_the_seal_that_the_name_says_must_exist(
     connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connections.seal("oac_old_seal", "Another-Horse-8-Battery")
@@ -163,9 +216,7 @@ def test_a_name_that_says_no_password_needs_one(connections: Connections, clean:
 
 
 @pytest.mark.parametrize("how", ["fail", "400"])
-def test_a_wrong_password_is_tried_without_its_line_break_and_fails_with_the_words_of_oac(
-    connections: Connections, clean: Simulator, snapshot: dict[str, Any], how: str
-) -> None:
+def test_a_wrong_password(connections: Connections, clean: Simulator, snapshot: Made, how: str) -> None:
     clean.control.settings(wrong_password=how)
     before = clean.control.content("prod")
     connections.seal(password="Wrong-Horse-9-Battery")
@@ -182,9 +233,7 @@ def test_a_wrong_password_is_tried_without_its_line_break_and_fails_with_the_wor
 
 
 @pytest.mark.parametrize("again", ["retry", "clear"])
-def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
-    clean: Simulator, snapshot: dict[str, Any], again: str
-) -> None:
+def test_an_instance_that_does_not_come_back_is_looked_at_again(clean: Simulator, snapshot: Made, again: str) -> None:
     clean.control.settings(index_seconds=3.0)
     task = RestoreTask(snapshot, deferrable=True, ready_timeout=0.5)
     with pytest.raises(OACWaitTimeoutError, match=r"The restore is done, but the instance is not ready"):
@@ -197,9 +246,7 @@ def test_an_instance_that_does_not_come_back_is_said_so_and_looked_at_again(
 
 
 @pytest.mark.parametrize("limit", ["timeout", "execution_timeout"])
-def test_a_safety_snapshot_gives_the_restore_no_new_deadline(
-    clean: Simulator, snapshot: dict[str, Any], limit: str
-) -> None:
+def test_a_safety_snapshot_gives_no_new_deadline(clean: Simulator, snapshot: Made, limit: str) -> None:
     clean.control.settings(index_seconds=30.0)
     limits = {limit: timedelta(seconds=100), "ready_timeout": timedelta(hours=1)}
     task: Any = RestoreTask(snapshot, deferrable=True, **limits)
@@ -213,8 +260,15 @@ def test_a_safety_snapshot_gives_the_restore_no_new_deadline(
     assert (deadlines[1] == deadlines[2]) is (limit == "execution_timeout")
 
 
-def test_a_user_who_lost_the_role_by_the_restore_is_told_so(clean: Simulator, snapshot: dict[str, Any]) -> None:
-    task = RestoreTask(snapshot, deferrable=True, ready_timeout=0.3)
+@pytest.mark.parametrize(
+    ("changed", "sent"),
+    [((), 1), (("snapshot",), 1), (("snapshot", "approval"), 2)],
+    ids=["nothing", "snapshot", "snapshot and approval"],
+)
+def test_a_user_who_lost_the_role_by_the_restore_and_gets_it_back(
+    clean: Simulator, snapshot: Made, other: Made, changed: tuple[str, ...], sent: int
+) -> None:
+    task = RestoreTask(snapshot, deferrable=True, ready_timeout=0.3, without_safety_snapshot=True)
     body = json.dumps({"user": "oac.admin@example.com", "status": "unauthorized"})
     clean.control.fault(SYSTEM, "status", status=401, body=body, after=1, times=None, instance="prod")
     with pytest.raises(OACError, match=REFUSED_USER):
@@ -222,56 +276,35 @@ def test_a_user_who_lost_the_role_by_the_restore_is_told_so(clean: Simulator, sn
     # Once the role is given back, neither a new approval nor another restore is needed.
     clean.control.clear_faults()
     task.clear()
-    assert task.attempt()["verified"]
-    assert restores(clean) == 1
-
-
-@pytest.mark.parametrize("approved", [True, False])
-def test_only_what_was_restored_is_looked_at_again(
-    connections: Connections, clean: Simulator, snapshot: dict[str, Any], approved: bool
-) -> None:
-    other = registered(connections, task_id="another")
-    task = RestoreTask(snapshot, ready_timeout=0.3, without_safety_snapshot=True)
-    clean.control.fault(SYSTEM, "status", status=401, after=1, times=None, instance="prod")
-    with pytest.raises(OACError, match=REFUSED_USER):
-        task.attempt()
-    clean.control.clear_faults()
-    task.clear()
-    task.arguments |= {"snapshot": other, "approval": "another" if approved else None}
-    if approved:
-        assert task.attempt()["snapshot_id"] == other["snapshot_id"]
-    else:
+    task.arguments |= {name: value for name, value in (("snapshot", other), ("approval", "new")) if name in changed}
+    if changed == ("snapshot",):
         with pytest.raises(AirflowFailException, match="This task has already restored snapshot"):
             task.attempt()
-    assert restores(clean) == 1 + approved
+    else:
+        assert task.attempt()["snapshot_id"] == task.arguments["snapshot"]["snapshot_id"]
+    assert restores(clean) == sent
 
 
 # -- never twice
 
 
-@pytest.mark.parametrize(("again", "store"), [("retry", True), ("retry", False), ("clear", True), ("approval", True)])
-def test_an_uncertain_submission_is_never_sent_again(
-    clean: Simulator, snapshot: dict[str, Any], again: str, store: bool
-) -> None:
+def test_an_uncertain_submission_is_never_sent_again(clean: Simulator, snapshot: Made) -> None:
     clean.control.fault(RESTORE, "drop_after")
-    task = RestoreTask(snapshot, store=store)
-    for number in range(3):
+    task = RestoreTask(snapshot)
+    for again in ("a retry", "a Clear", "a Clear with another approval", ""):
         with pytest.raises(AirflowFailException, match=UNCERTAIN):
             task.attempt()
-        if again != "retry":
+        if "Clear" in again:
             task.clear()
-        if again == "approval":
-            task.arguments["approval"] = f"{number}:00"
+        if "approval" in again:
+            task.arguments["approval"] = "another"
     assert restores(clean) == len(safety_snapshots(clean)) == 1
     # A new DAG run is a new order.
     assert RestoreTask(snapshot, run_id="another_run").attempt()["verified"]
     assert restores(clean) == 2
 
 
-def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_own(
-    connections: Connections, clean: Simulator, snapshot: dict[str, Any]
-) -> None:
-    other = registered(connections, task_id="another")
+def test_a_clear_adopts_no_restore_of_another_snapshot(clean: Simulator, snapshot: Made, other: Made) -> None:
     task = RestoreTask(snapshot, deferrable=True, without_safety_snapshot=True)
     clean.control.settings(work_seconds=300.0)
     task.start()
@@ -282,19 +315,15 @@ def test_a_clear_that_names_another_snapshot_takes_no_running_restore_for_its_ow
     assert restores(clean) == 1
 
 
-def test_a_clear_during_the_safety_snapshot_restores_what_is_named_now(
-    connections: Connections, snapshot: dict[str, Any]
-) -> None:
+def test_a_clear_during_the_safety_snapshot_restores_what_is_named_now(snapshot: Made, other: Made) -> None:
     task = RestoreTask(snapshot, deferrable=True)
     task.start()
     task.clear()
-    task.arguments["snapshot"] = other = registered(connections, task_id="another")
+    task.arguments["snapshot"] = other
     assert task.attempt()["snapshot_id"] == other["snapshot_id"] != snapshot["snapshot_id"]
 
 
-def test_a_clear_after_success_with_another_approval_restores_once_more(
-    clean: Simulator, snapshot: dict[str, Any]
-) -> None:
+def test_a_clear_with_another_approval_restores_once_more(clean: Simulator, snapshot: Made) -> None:
     task = RestoreTask(snapshot, deferrable=False, approval="10:00")
     first = task.attempt()
     task.clear()
@@ -307,7 +336,7 @@ def test_a_clear_after_success_with_another_approval_restores_once_more(
 
 
 def test_a_restore_that_failed_is_sent_again_by_a_person_only(
-    clean: Simulator, snapshot: dict[str, Any], said: Callable[[], str], caplog: pytest.LogCaptureFixture
+    clean: Simulator, snapshot: Made, said: Callable[[], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(error: type[Exception], says: str) -> str:
         """What is logged by a try that fails."""
@@ -346,9 +375,7 @@ def test_a_restore_that_failed_is_sent_again_by_a_person_only(
     assert result["safety_after_failure"] is None
 
 
-def test_a_restore_that_certainly_was_not_accepted_is_sent_by_a_retry_after_the_same_safety_snapshot(
-    clean: Simulator, snapshot: dict[str, Any]
-) -> None:
+def test_a_refused_restore_is_sent_by_a_retry_after_the_same_safety_snapshot(clean: Simulator, snapshot: Made) -> None:
     clean.control.fault(RESTORE, "status", status=400, body='{"code": "BadRequest", "message": "Not now"}')
     task = RestoreTask(snapshot)
     with pytest.raises(OACError, match="Not now"):
