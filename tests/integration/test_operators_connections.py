@@ -58,9 +58,8 @@ def created(**changes: Any) -> Any:
 
 
 def update(**changes: Any) -> OACUpdateConnectionOperator:
-    return OACUpdateConnectionOperator(
-        task_id="update", connection=CRM, data_source_conn_id="warehouse", **changes
-    )  # fmt: skip
+    arguments = {"connection": CRM, "data_source_conn_id": "warehouse", **changes}
+    return OACUpdateConnectionOperator(task_id="update", **arguments)
 
 
 def kept(simulator: Simulator, name: str = "Warehouse", owner: str = ADMIN) -> dict[str, Any]:
@@ -187,6 +186,7 @@ def test_a_connection_is_deleted_once(clean: Simulator) -> None:
     def delete(**changes: Any) -> Task:
         return Task(lambda: OACDeleteConnectionOperator(task_id="delete", connection=CRM, retries=2, **changes))
 
+    clean.control.fault("DELETE /catalog/connections/{connectionId}", "drop_after")
     task = delete()
     assert task.attempt() == catalog_id(CRM)
     assert kept(clean, "CRM", "admin") == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import inspect
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,25 @@ def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(make: Mak
         assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == (640, 480)
 
 
+def test_96_mib_pass_through_a_task_in_less_than_40_mib(make: Make, clean: Simulator, tmp_path: Path) -> None:
+    size = 96 * 1024 * 1024
+    # What a task loads on its first use does not count.
+    Task(make).attempt()
+    clean.control.settings(export_size=size)
+    tracemalloc.start()
+    try:
+        result = Task(make).attempt()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    file = tmp_path / "Revenue.pdf"
+    assert file.stat().st_size == result["size"] == size
+    with file.open("rb") as data:
+        assert hashlib.file_digest(data, "sha256").hexdigest() == result["sha256"]
+    file.unlink()
+    assert peak < 40 * 1024 * 1024
+
+
 def test_an_export_that_nobody_would_fetch_is_refused_when_the_dag_is_read(make: Make) -> None:
     with pytest.raises(OACConfigurationError, match="wait_for_completion=False is not supported"):
         make(wait_for_completion=False)
@@ -166,6 +186,8 @@ def test_a_retry_makes_only_what_is_missing(make_many: Make, clean: Simulator, o
     assert len(before) == 2
     result = task.attempt()
     assert [Path(file["path"]).stem for file in result["files"]] == THREE
+    sums = [hashlib.sha256((out / f"{name}.pdf").read_bytes()).hexdigest() for name in THREE]
+    assert [file["sha256"] for file in result["files"]] == sums
     # An export has at most five canvases; a file joins those of several exports in order.
     assert [len(file["work_request_ids"]) for file in result["files"]] == [1, 1, 2]
     texts = pages(out / "All_Regions.pdf")

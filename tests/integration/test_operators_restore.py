@@ -30,18 +30,14 @@ REFUSED_USER = r"is restored in .* but OAC now refuses this user.*Do not restore
 class RestoreTask(Task):
     """A task that restores into `prod`, and looks often.
 
+    :param task: details of the task.
     :param arguments: of its operator; `arguments` may be changed between two tries.
     """
 
-    def __init__(
-        self, snapshot: Any, *, store: bool = True, run_type: str = "manual", run_id: str = "a_run", **arguments: Any
-    ) -> None:
+    def __init__(self, snapshot: Any, task: dict[str, Any] | None = None, **arguments: Any) -> None:
         safety = {"safety_bucket": "oac-backups", "safety_seal_conn_id": "oac_seal"}
         self.arguments = {**QUICK, **safety, "snapshot": snapshot, "expected_host": host(), **arguments}
-        super().__init__(
-            lambda: OACRestoreSnapshotOperator(task_id="restore", **self.arguments),
-            store=store, run_type=run_type, run_id=run_id,
-        )  # fmt: skip
+        super().__init__(lambda: OACRestoreSnapshotOperator(task_id="restore", **self.arguments), **task or {})
 
 
 @pytest.fixture
@@ -119,8 +115,9 @@ def test_a_failed_registration_cleans_the_list_and_leaves_the_file(clean: Simula
 def test_a_snapshot_of_dev_is_restored_into_prod(clean: Simulator, snapshot: Made, deferrable: bool) -> None:
     clean.control.damage("prod")
     assert plain_ids(clean, "prod") < plain_ids(clean, "dev")
-    allowed = {"run_type": "scheduled", "allowed_run_types": ("manual", "scheduled")}
-    result = RestoreTask(snapshot, deferrable=deferrable, **allowed).attempt()
+    allowed = ("manual", "scheduled")
+    task = RestoreTask(snapshot, {"run_type": "scheduled"}, deferrable=deferrable, allowed_run_types=allowed)
+    result = task.attempt()
     assert plain_ids(clean, "prod") == plain_ids(clean, "dev")
     assert (restores(clean), restores(clean, "dev")) == (1, 0)
     assert ([result["safety"]["name"]], result["safety"]["verified"]) == (safety_snapshots(clean), True)
@@ -138,17 +135,17 @@ def test_without_a_safety_snapshot_only_where_it_is_said(clean: Simulator, snaps
 
 def test_an_unverified_safety_snapshot_is_not_enough(clean: Simulator, snapshot: Made, store: bool) -> None:
     clean.control.fault(POST, "drop_after", instance="prod")
-    safety = RestoreTask(snapshot, store=store).attempt()["safety"]
+    safety = RestoreTask(snapshot, {"store": store}).attempt()["safety"]
     first, second = sorted(safety_snapshots(clean))
     assert (safety["name"], safety["verified"]) == (second, True)
     assert first != second
 
 
-@pytest.mark.parametrize("how", [{}, {"store": False}, {"durable": False}])
-def test_only_unverified_safety_snapshots_stop_it(clean: Simulator, snapshot: Made, how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("durable", [True, False])
+def test_only_unverified_safety_snapshots_stop_it(clean: Simulator, snapshot: Made, store: bool, durable: bool) -> None:
     clean.control.fault(POST, "drop_after", instance="prod", times=None)
     with pytest.raises(OACError, match=r"None of 3 safety snapshots of .* was seen to succeed"):
-        RestoreTask(snapshot, **how).attempt()
+        RestoreTask(snapshot, {"store": store}, durable=durable).attempt()
     assert restores(clean) == 0
     assert len(set(safety_snapshots(clean))) == 3
 
@@ -300,7 +297,7 @@ def test_an_uncertain_submission_is_never_sent_again(clean: Simulator, snapshot:
             task.arguments["approval"] = "another"
     assert restores(clean) == len(safety_snapshots(clean)) == 1
     # A new DAG run is a new order.
-    assert RestoreTask(snapshot, run_id="another_run").attempt()["verified"]
+    assert RestoreTask(snapshot, {"run_id": "another_run"}).attempt()["verified"]
     assert restores(clean) == 2
 
 

@@ -1,4 +1,4 @@
-"""Reloads, data flows and sequences: what a run tells, what goes wrong, and what happens if it is running already."""
+"""Reloads and data flows: what a run tells, what goes wrong, and what happens if it is running already."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 
 from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import datasets
-from airflow_provider_oac.exceptions import OACApiError, OACKilledError, OACWaitTimeoutError, OACWorkRequestError
+from airflow_provider_oac.exceptions import OACApiError, OACKilledError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.operators.runs import OACRunDataFlowOperator, OACRunSequenceOperator
+from airflow_provider_oac.operators.runs import OACRunDataFlowOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_runs_once import FLOW, ORDERS, QUICK, make, ran, statuses
 from tests.tasks import Task
 
-BUDGET, SEQUENCE = "'admin'.'Budget Lines'", "'admin'.'Nightly'"
+BUDGET = "'admin'.'Budget Lines'"
 RELOAD = "POST /catalog/datasets/{datasetId}/actions/reload"
 HISTORY = "GET /catalog/datasets/{datasetId}/history"
 
@@ -56,11 +56,6 @@ def test_a_data_flow_runs_with_another_source() -> None:
     task.clear()
     with pytest.raises(OACApiError, match=r"P_NONE.* is no source parameter of the data flow Load Orders"):
         task.attempt()
-
-
-def test_a_sequence_tells_the_tasks_of_its_steps() -> None:
-    result = Task(lambda: OACRunSequenceOperator(task_id="s", sequence=SEQUENCE, **QUICK)).attempt()
-    assert [task["name"] for task in result["tasks"]] == ["Orders Clean", "Scores"]
 
 
 def test_a_task_that_does_not_wait_names_the_work_request() -> None:
@@ -119,12 +114,6 @@ def test_an_adopted_job_that_fails_fails_the_task(clean: Simulator) -> None:
     assert task.ti.xcoms["oac_job"]["job_id"] == theirs
     result = task.attempt()
     assert (result["job_id"] != theirs, result["adopted"], result["job_status"]) == (True, False, "SUCCEEDED")
-
-
-def test_a_wait_for_somebody_elses_run_that_takes_too_long_fails(clean: Simulator, deferrable: bool) -> None:
-    theirs = by_somebody_else(clean, 5.0)
-    with pytest.raises(OACWaitTimeoutError, match=f"Job {theirs} did not end in time"):
-        reload(if_running="wait", deferrable=deferrable, timeout=0.5).attempt()
 
 
 def test_a_kill_while_waiting_for_a_job_names_it(clean: Simulator) -> None:

@@ -20,7 +20,7 @@ from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task
 
 PUT_SETTINGS, PUT_MAIL = "PUT /system/settings", "PUT /system/mail/server"
-PUT_DOMAIN = "PUT /system/safeDomains/{urlBase64DomainId}"
+PUT_DOMAIN, DELETE_DOMAIN = (f"{method} /system/safeDomains/{{urlBase64DomainId}}" for method in ("PUT", "DELETE"))
 PASSWORD = "Mail-Secret-99"
 SENDER = {"displayName": "OAC", "emailAddress": "oac@example.com"}
 START_TLS = "START_TLS_CONNECTION_SECURITY"
@@ -116,6 +116,7 @@ def test_a_mail_server_without_a_secret_is_sent_only_if_it_differs_and_removed_o
         "changed": {"port": [587, 25]}, "sent": False, "secret": "none", "dry_run": True,
     }  # fmt: skip
     assert clean.control.calls("dev", PUT_MAIL) == 1
+    clean.control.fault("DELETE /system/mail/server", "drop_after")
     assert mail(server=None, absent=True)["changed"] == {"host": ["smtp.example.com", None]}
     assert kept(clean, "mail") is None
     assert mail(server=None, absent=True)["sent"] is False
@@ -154,6 +155,7 @@ def test_safe_domains_go_when_asked_only(clean: Simulator) -> None:
     only_a = {"domains": {"a.com": ["img-src"]}}
     assert domains(**only_a, remove=["C.com", "none.com"])["deleted"] == ["c.com"]
     assert domains(**only_a, remove_others=True, dry_run=True)["deleted"] == ["b.com"]
+    clean.control.fault(DELETE_DOMAIN, "drop_after")
     assert domains(**only_a, remove_others=True)["deleted"] == ["b.com"]
     assert list(kept(clean, "safeDomains")) == ["a.com"]
     with pytest.raises(OACConfigurationError, match=r"a\.com are both desired and to be deleted"):
