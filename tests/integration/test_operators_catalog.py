@@ -174,9 +174,10 @@ def test_a_store_tells_a_foreign_item_from_the_own_one_also_on_a_retry(clean: Si
     ("kind", "says"),
     [(OACCopyCatalogItemOperator, "workbooks .* already exists"), (OACMoveCatalogItemOperator, "was not found")],
 )
-def test_a_clear_after_success_copies_or_moves_anew(kind: Any, says: str) -> None:
+def test_a_retry_after_success_sees_it_and_a_clear_copies_or_moves_anew(kind: Any, says: str) -> None:
     again = task(kind, catalog_type="workbooks", path=PIPELINE, to_folder_path=FINANCE)
     again.attempt()
+    assert again.attempt()["done_before"] is True
     again.clear()
     with pytest.raises(AirflowFailException, match=says):
         again.attempt()

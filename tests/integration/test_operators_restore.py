@@ -133,6 +133,17 @@ def test_without_a_safety_snapshot_only_where_it_is_said(clean: Simulator, snaps
     assert (task.attempt()["safety"], safety_snapshots(clean)) == (None, [])
 
 
+def test_a_safety_snapshot_that_fails_stops_the_restore(clean: Simulator, snapshot: Made) -> None:
+    clean.control.settings(failed_listing="keep")
+    clean.control.fault(POST, "fail_work", instance="prod")
+    task = RestoreTask(snapshot, deferrable=True)
+    with pytest.raises(OACWorkRequestError, match="CREATE_SNAPSHOT"):
+        task.attempt()
+    assert (restores(clean), safety_snapshots(clean)) == (0, [])
+    # A retry takes another one.
+    assert task.attempt()["safety"]["verified"]
+
+
 def test_an_unverified_safety_snapshot_is_not_enough(clean: Simulator, snapshot: Made, store: bool) -> None:
     clean.control.fault(POST, "drop_after", instance="prod")
     safety = RestoreTask(snapshot, {"store": store}).attempt()["safety"]
