@@ -109,6 +109,8 @@ def test_a_list_that_cannot_be() -> None:
         does(OACListCatalogOperator, max_items=3)
     with pytest.raises(OACApiError, match="The path is '/@Catalog/shared/X'"):
         does(OACListCatalogOperator, folder_path="/@Catalog/shared/X")
+    with pytest.raises(OACApiError, match=r"begin with /@Catalog/\."):
+        does(OACListCatalogOperator, folder_path="/x")
 
 
 # ---------------------------------------------------------------------------------------------------- deletions
@@ -123,7 +125,9 @@ def test_a_retry_takes_a_folder_that_is_gone_for_deleted(clean: Simulator) -> No
     assert again.attempt() == {"path": SALES, "deleted": False}
 
 
-def test_a_folder_that_is_not_there_fails_without_a_retry() -> None:
+def test_a_folder_that_is_not_empty_or_not_there_is_not_deleted() -> None:
+    with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: .*recursive=True"):
+        does(OACDeleteFolderOperator, path=SALES)
     with pytest.raises(AirflowFailException, match=r"was not found.* missing_ok=True treats this as success"):
         does(OACDeleteFolderOperator, path=f"{SALES}/Nothing")
     assert does(OACDeleteFolderOperator, path=f"{SALES}/Nothing", missing_ok=True)["deleted"] is False

@@ -32,7 +32,7 @@ DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
 REVENUE = "/@Catalog/shared/Sales/Revenue by Region"
 # What its failure names first.
 LABEL = f"{REVENUE} as pdf, canvases 'Overview', 'Europe', 'Americas'"
-SALES = "/@Catalog/shared/Sales"
+SALES, TWELVE = "/@Catalog/shared/Sales", "/@Catalog/shared/Finance/Twelve Months"
 SEVEN, PIPELINE, NOTHING = f"{SALES}/All Regions", f"{SALES}/Pipeline", f"{SALES}/Nothing"
 THREE = ["Pipeline", "Revenue_by_Region", "All_Regions"]
 WAITS: dict[str, Any] = {"task_id": "export", "deferrable": True, "poll_interval": 0.05}
@@ -88,6 +88,12 @@ def test_a_workbook_goes_to_one_pdf_with_its_canvases_in_order(make: Make, clean
     texts = pages(tmp_path / "Revenue.pdf")
     assert [canvas in text for canvas, text in zip(result["canvases"], texts, strict=True)] == [True, True, True]
     assert names(tmp_path) == ["Revenue.pdf"]
+
+
+def test_more_exports_than_may_run_at_a_time_are_joined_in_order(make: Make, clean: Simulator) -> None:
+    result = Task(lambda: make(workbook_path=TWELVE, max_parallel=2)).attempt()
+    assert len(result["work_request_ids"]) == ordered(clean) == 3
+    assert [f"Month {number:02}" in text for number, text in enumerate(pages(result["path"]), 1)] == [True] * 12
 
 
 def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(make: Make, tmp_path: Path) -> None:
@@ -188,10 +194,8 @@ def test_a_retry_makes_only_what_is_missing(make_many: Make, clean: Simulator, o
     assert [Path(file["path"]).stem for file in result["files"]] == THREE
     sums = [hashlib.sha256((out / f"{name}.pdf").read_bytes()).hexdigest() for name in THREE]
     assert [file["sha256"] for file in result["files"]] == sums
-    # An export has at most five canvases; a file joins those of several exports in order.
     assert [len(file["work_request_ids"]) for file in result["files"]] == [1, 1, 2]
-    texts = pages(out / "All_Regions.pdf")
-    assert [f"Region {number}" in text for number, text in enumerate(texts, 1)] == [True] * 7
+    assert len(pages(out / "All_Regions.pdf")) == 7
     assert names(out) == sorted(f"{name}.pdf" for name in THREE), "and the manifest is gone"
     assert ordered(clean) == first + 1
     assert before.items() < made(out).items()

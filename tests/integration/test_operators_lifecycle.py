@@ -18,11 +18,11 @@ import pytest
 
 from airflow_provider_oac._compat import AirflowFailException
 from airflow_provider_oac.client import ids
-from airflow_provider_oac.exceptions import OACError, OACKilledError, OACWaitTimeoutError
+from airflow_provider_oac.exceptions import OACError, OACKilledError, OACSupersededError, OACWaitTimeoutError
 from airflow_provider_oac.operators.base import OACWorkOperator
 from oac_simulator.launch import Simulator
 from tests.integration.restores import host, registered
-from tests.tasks import Connections, Task, backup_operator
+from tests.tasks import Connections, StateStore, Task, backup_operator
 from tests.unit.operators.everything import CLASSES
 
 LOOK = "GET /workRequests/{id}"
@@ -89,7 +89,7 @@ WORKS: dict[str, Works] = {
     ),
     "OACReloadDatasetOperator": Works(RELOAD, "dev", {"dataset": "'admin'.'Orders'"}),
     "OACRunDataFlowOperator": Works(FLOW, "dev", {"data_flow": "'admin'.'Load Orders'"}),
-    "OACRunSequenceOperator": Works(SEQUENCE, "dev", {"sequence": "'admin'.'Nightly'"}),
+    "OACRunSequenceOperator": Works(SEQUENCE, "dev", {"sequence_id": ids.object_id("admin", "Nightly")}),
     "OACExportWorkbookOperator": Works(EXPORT, "dev", _export, HARMLESS),
     "OACExportWorkbooksOperator": Works(EXPORT, "dev", _exports, HARMLESS),
     "OACApiOperator": Works(
@@ -253,6 +253,23 @@ def test_a_task_that_is_told_to_stop_says_what_continues(name: str, logical: Mak
     stopper.join()
     it.work_ends()
     it.again(SAME)
+
+
+class Replaced(StateStore):
+    """The store of a task whose next try has begun."""
+
+    def set(self, key: str, value: Any) -> None:
+        super().set(key, {"try_number": 99} if key == "oac_current_try" else value)
+
+
+# An export does no harm when it is ordered twice.
+@pytest.mark.parametrize("name", sorted(name for name in WORKS if not name.startswith("OACExport")))
+def test_a_try_that_was_replaced_sends_nothing(name: str, logical: Make) -> None:
+    it = logical(name)
+    it.task.store = Replaced()
+    with pytest.raises(OACSupersededError, match="sends nothing more: another try has taken over"):
+        it.task.attempt()
+    assert it.sent == 0
 
 
 @every_work

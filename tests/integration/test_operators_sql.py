@@ -15,7 +15,13 @@ import pytest
 from airflow_provider_oac._compat import AirflowSensorTimeout
 from airflow_provider_oac.client import ids
 from airflow_provider_oac.client.rest import catalog
-from airflow_provider_oac.exceptions import OACConfigurationError, OACContentError, OACError, OACQueryError
+from airflow_provider_oac.exceptions import (
+    OACConfigurationError,
+    OACContentError,
+    OACError,
+    OACKilledError,
+    OACQueryError,
+)
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.sql import OACSqlToStorageOperator, OACWorkbookBackupOperator
 from airflow_provider_oac.sensors.sql import OACFreshnessSensor
@@ -122,6 +128,15 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path: Path, clean: Simu
         extract.attempt()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
     assert extract.attempt()["rows"] == 2500
+
+
+def test_a_query_that_is_told_to_stop_ends(tmp_path: Path, clean: Simulator) -> None:
+    operator = OACSqlToStorageOperator(task_id="extract", sql=QUERY, destination=f"file://{tmp_path}/x.csv")
+    operator.on_kill()
+    # Without the stop it would wait for OAC to come back.
+    clean.control.fault("*", "status", status=503, times=None)
+    with pytest.raises(OACKilledError, match="The query may continue in OAC"):
+        Task(lambda: operator).attempt()
 
 
 @pytest.mark.usefixtures("openlineage")
