@@ -190,6 +190,14 @@ def backup_operator(**changes: Any) -> OACCreateSnapshotOperator:
     return OACCreateSnapshotOperator(**{**arguments, **changes})
 
 
+def forget_work(task: Task, simulator: Simulator) -> None:
+    """Let OAC no longer know the work request that a task started an hour ago."""
+    assert task.store is not None
+    record = task.store.get("oac_work")
+    task.store.set("oac_work", {**record, "submitted_at": record["submitted_at"] - 3600})
+    simulator.control.fault("GET /workRequests/{id}", "status", status=404, times=None)
+
+
 def through_the_database(trigger: Any) -> Any:
     """Return a trigger as the triggerer recreates it from Airflow's database."""
     row = Trigger.from_object(trigger)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
-import zlib
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +21,7 @@ def pdf(size: int = 3_000_017) -> bytes:
 
 def png() -> bytes:
     """A PNG of one pixel."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+    return b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
 
 
 @dataclass
@@ -38,14 +32,12 @@ class Step:
     :param body: instead of the file.
     :param cut: end the connection after so many bytes of the body.
     :param headers: further headers.
-    :param announced: whether the length is announced; if not, the body ends with the connection.
     """
 
     status: int | None = None
     body: bytes | None = None
     cut: int | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    announced: bool = True
 
 
 class FileServer(Server):
@@ -73,24 +65,19 @@ class FileServer(Server):
 
     def respond(self, handler: _Handler, step: Step) -> None:
         body = self.body if step.body is None else step.body
-        headers = {"Content-Type": "application/pdf", **step.headers}
+        headers = {"Content-Type": "application/pdf", "Content-Length": str(len(body)), **step.headers}
         handler.send_response(step.status or 200)
-        if step.announced:
-            headers = {"Content-Length": str(len(body)), **headers}
-        else:
-            headers, handler.close_connection = {**headers, "Connection": "close"}, True
         for name, value in headers.items():
             handler.send_header(name, value)
         handler.end_headers()
-        if step.cut is None:
-            handler.wfile.write(body)
-            return
         handler.wfile.write(body[: step.cut])
-        handler.wfile.flush()
-        # Let the client read what there is: a driver may drop what it has not handed over when the connection breaks.
-        time.sleep(0.1)
-        handler.connection.shutdown(socket.SHUT_WR)
-        handler.close_connection = True
+        if step.cut is not None:
+            handler.wfile.flush()
+            # Let the client read what there is: a driver may drop what it has not handed over when the connection
+            # breaks.
+            time.sleep(0.1)
+            handler.connection.shutdown(socket.SHUT_WR)
+            handler.close_connection = True
 
 
 @contextmanager

@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
+from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.operators.snapshots import OACRegisterSnapshotOperator
-from oac_simulator.launch import Simulator
 from tests.tasks import Connections, Task, backup_operator
 
-POST, LOOK = "POST /snapshots", "GET /workRequests/{id}"
-RESTORE, SYSTEM = "POST /system/actions/restoreSnapshot", "GET /system"
+# What a task made, as its result tells it.
+Made = dict[str, Any]
+QUICK: dict[str, Any] = {"oac_conn_id": "oac_prod", "poll_interval": 0.05, "confirmation_timeout": 0.4}
 
 
-def host(connections: Connections, instance: str = "prod") -> str:
-    """Host and port of a simulated instance."""
-    return str(connections.ready["instances"][instance]["url"]).partition("://")[2]
+def host(conn_id: str = "oac_prod") -> str:
+    """Host and port of the instance of a Connection."""
+    return OACHook(conn_id).settings.address.partition("://")[2]
 
 
-def register_operator(snapshot: dict[str, Any] | None = None, **changes: Any) -> OACRegisterSnapshotOperator:
-    """A registration in `prod` that looks often."""
-    arguments: dict[str, Any] = {
-        "task_id": "register",
-        "oac_conn_id": "oac_prod",
-        "snapshot": snapshot,
-        "poll_interval": 0.05,
-        "confirmation_timeout": 0.4,
-    }
-    return OACRegisterSnapshotOperator(**{**arguments, **changes})
+def register(snapshot: Made | None = None, **changes: Any) -> Task:
+    """A task that registers in `prod`, and looks often."""
+    arguments = {"task_id": "register", "snapshot": snapshot, **QUICK, **changes}
+    return Task(lambda: OACRegisterSnapshotOperator(**arguments))
 
 
-def restore_operator(connections: Connections, snapshot: Any, **changes: Any) -> OACRestoreSnapshotOperator:
-    """A restore into `prod` that looks often."""
-    arguments: dict[str, Any] = {
-        "task_id": "restore",
-        "oac_conn_id": "oac_prod",
-        "expected_host": host(connections),
-        "snapshot": snapshot,
-        "safety_bucket": "oac-backups",
-        "safety_seal_conn_id": "oac_seal",
-        "poll_interval": 0.05,
-        "confirmation_timeout": 0.4,
-    }
-    return OACRestoreSnapshotOperator(**{**arguments, **changes})
-
-
-def registered(connections: Connections, **changes: Any) -> dict[str, Any]:
+def registered(connections: Connections, **changes: Any) -> Made:
     """Back up `dev` and register that in `prod` (Connection `oac_prod`); the result of the registration."""
     connections.oac("oac_prod", "prod")
     backup = Task(lambda: backup_operator(**changes)).attempt()
-    found: dict[str, Any] = Task(lambda: register_operator(backup)).attempt()
+    found: Made = register(backup).attempt()
     return found
-
-
-def restoring(
-    connections: Connections, snapshot: Any, store: bool = True, run_type: str = "manual", **changes: Any
-) -> tuple[Task, Callable[..., None]]:
-    """A task that restores, and what changes its operator's arguments from now on."""
-    arguments = {"snapshot": snapshot, **changes}
-    task = Task(lambda: restore_operator(connections, **arguments), store=store, run_type=run_type)
-    return task, arguments.update
-
-
-def restores(simulator: Simulator, instance: str = "prod") -> int:
-    """How often a restore was sent to an instance."""
-    return simulator.control.calls(instance, RESTORE)
-
-
-def safety_snapshots(simulator: Simulator, instance: str = "prod") -> list[str]:
-    """Names of the safety snapshots of an instance."""
-    return [
-        item["name"] for item in simulator.control.snapshots(instance) if item["name"].startswith("before-restore--")
-    ]

@@ -1,8 +1,11 @@
-"""Exporting a workbook: PDF and PNG, joined and split, checked, repeated; in a worker and in the triggerer."""
+"""Exporting a workbook, and many in one task: joined and split, partial results kept, and made anew where needed."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import inspect
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,42 +18,47 @@ from airflow_provider_oac.exceptions import (
     OACApiError,
     OACConfigurationError,
     OACContentError,
-    OACStorageError,
+    OACError,
     OACWorkRequestError,
 )
-from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator
+from airflow_provider_oac.hooks import defer_decision
+from airflow_provider_oac.operators import base
+from airflow_provider_oac.operators.workbooks import OACExportWorkbookOperator, OACExportWorkbooksOperator
 from oac_simulator.launch import Simulator
-from tests.integration.stores import Bucket, attach_store
-from tests.tasks import AUTHOR, Connections, Task
+from tests.tasks import AUTHOR, Connections, Task, first_event
 
 EXPORT = "POST /catalog/workbooks/{urlBase64WorkbookId}/exports"
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
-CANVASES = "POST /catalog/workbooks/{id}/actions/getCanvases"
 REVENUE = "/@Catalog/shared/Sales/Revenue by Region"
 # What its failure names first.
 LABEL = f"{REVENUE} as pdf, canvases 'Overview', 'Europe', 'Americas'"
-SEVEN = "/@Catalog/shared/Sales/All Regions"
-TWELVE = "/@Catalog/shared/Finance/Twelve Months"
+SALES, TWELVE = "/@Catalog/shared/Sales", "/@Catalog/shared/Finance/Twelve Months"
+SEVEN, PIPELINE, NOTHING = f"{SALES}/All Regions", f"{SALES}/Pipeline", f"{SALES}/Nothing"
+THREE = ["Pipeline", "Revenue_by_Region", "All_Regions"]
+WAITS: dict[str, Any] = {"task_id": "export", "deferrable": True, "poll_interval": 0.05}
 
-Make = Callable[..., OACExportWorkbookOperator]
+Make = Callable[..., Any]
 
 
 @pytest.fixture
 def make(connections: Connections, tmp_path: Path) -> Make:
-    """Makes the operator; `changes` are its arguments."""
+    """Makes the operator for one workbook; `changes` are its arguments."""
     connections.oac(user=AUTHOR)
+    wanted = {"workbook_path": REVENUE, "destination": f"file://{tmp_path}/Revenue.pdf"}
+    return lambda **changes: OACExportWorkbookOperator(**{**WAITS, **wanted, **changes})
 
-    def operator(**changes: Any) -> OACExportWorkbookOperator:
-        arguments: dict[str, Any] = {
-            "task_id": "export",
-            "workbook_path": REVENUE,
-            "destination": f"file://{tmp_path}/Revenue.pdf",
-            "deferrable": True,
-            "poll_interval": 0.05,
-        }
-        return OACExportWorkbookOperator(**{**arguments, **changes})
 
-    return operator
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def make_many(connections: Connections, out: Path) -> Make:
+    """Makes the operator for several workbooks; `changes` are its arguments."""
+    connections.oac(user=AUTHOR)
+    wanted = {"workbooks": [PIPELINE, REVENUE, SEVEN], "destination": f"file://{out}", "max_parallel": 2}
+    return lambda **changes: OACExportWorkbooksOperator(**{**WAITS, **wanted, **changes})
 
 
 def pages(path: str | Path) -> list[str]:
@@ -70,51 +78,31 @@ def test_a_workbook_goes_to_one_pdf_with_its_canvases_in_order(make: Make, clean
     result = Task(make).attempt()
     data = (tmp_path / "Revenue.pdf").read_bytes()
     (work,) = clean.control.work_requests("dev")
-    assert result["path"] == f"file://{tmp_path}/Revenue.pdf"
-    assert (result["size"], result["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
-    assert result["canvases"] == ["Overview", "Europe", "Americas"]
-    assert result["work_request_ids"] == [work["id"]]
-    assert (result["format"], result["workbook_id"]) == ("pdf", catalog_id(REVENUE))
+    file = {
+        "path": f"file://{tmp_path}/Revenue.pdf", "size": len(data), "sha256": hashlib.sha256(data).hexdigest(),
+        "canvases": ["Overview", "Europe", "Americas"], "work_request_ids": [work["id"]], "format": "pdf",
+        "workbook_id": catalog_id(REVENUE),
+    }  # fmt: skip
+    assert {name: result[name] for name in file} == file
     assert result["files"] == [{name: value for name, value in result.items() if name != "files"}]
     texts = pages(tmp_path / "Revenue.pdf")
     assert [canvas in text for canvas, text in zip(result["canvases"], texts, strict=True)] == [True, True, True]
     assert names(tmp_path) == ["Revenue.pdf"]
 
 
-def test_a_workbook_is_known_by_its_id_and_canvases_by_name_or_id(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    chosen = {"workbook_path": None, "workbook_id": catalog_id(REVENUE), "canvases": ["Americas", "snapshot!canvas!1"]}
-    result = Task(lambda: make(**chosen)).attempt()
-    assert result["canvases"] == ["Americas", "Overview"]
-    first, second = pages(result["path"])
-    assert "Americas" in first
-    assert "Overview" in second
-
-
-def test_more_than_five_canvases_are_several_exports_joined_in_order(
-    make: Make, clean: Simulator, tmp_path: Path
-) -> None:
-    destination = f"file://{tmp_path}/year.pdf"
-    result = Task(lambda: make(workbook_path=TWELVE, destination=destination, max_parallel=2)).attempt()
+def test_more_exports_than_may_run_at_a_time_are_joined_in_order(make: Make, clean: Simulator) -> None:
+    result = Task(lambda: make(workbook_path=TWELVE, max_parallel=2)).attempt()
     assert len(result["work_request_ids"]) == ordered(clean) == 3
-    texts = pages(destination)
-    assert len(texts) == 12
-    for number, text in enumerate(texts, 1):
-        assert f"Month {number:02}" in text
-    data = (tmp_path / "year.pdf").read_bytes()
-    assert (result["size"], result["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
-    assert names(tmp_path) == ["year.pdf"]
+    assert [f"Month {number:02}" in text for number, text in enumerate(pages(result["path"]), 1)] == [True] * 12
 
 
-def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(
-    make: Make, clean: Simulator, tmp_path: Path
-) -> None:
+def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(make: Make, tmp_path: Path) -> None:
+    chosen = {"workbook_path": None, "workbook_id": catalog_id(REVENUE), "canvases": ["Americas", "snapshot!canvas!1"]}
     size = {"screen_width": 640, "screen_height": 480}
-    result = Task(lambda: make(file_format="png", destination=f"file://{tmp_path}/", **size)).attempt()
-    assert names(tmp_path) == [
-        "Revenue_by_Region-01-Overview.png", "Revenue_by_Region-02-Europe.png", "Revenue_by_Region-03-Americas.png",
-    ]  # fmt: skip
+    result = Task(lambda: make(file_format="png", destination=f"file://{tmp_path}/", **size, **chosen)).attempt()
+    assert names(tmp_path) == ["Revenue_by_Region-01-Americas.png", "Revenue_by_Region-02-Overview.png"]
     assert [Path(file["path"]).name for file in result["files"]] == names(tmp_path)
-    assert [file["canvases"] for file in result["files"]] == [["Overview"], ["Europe"], ["Americas"]]
+    assert [file["canvases"] for file in result["files"]] == [["Americas"], ["Overview"]]
     assert "path" not in result
     for path in tmp_path.iterdir():
         data = path.read_bytes()
@@ -122,38 +110,23 @@ def test_a_png_holds_one_canvas_and_several_canvases_are_several_files(
         assert (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")) == (640, 480)
 
 
-def test_any_store_takes_it_when_it_is_whole(make: Make, clean: Simulator) -> None:
-    Bucket.empty()
-    attach_store("bucket", Bucket())
-    clean.control.settings(export_size=12_000_000)
-    result = Task(lambda: make(destination="bucket://b/exports/Revenue.pdf")).attempt()
-    assert Bucket.objects.keys() == {"bucket://b/exports/Revenue.pdf"} or Bucket.objects.keys() == {
-        "b/exports/Revenue.pdf"
-    }
-    (data,) = Bucket.objects.values()
-    assert (len(data), hashlib.sha256(data).hexdigest()) == (result["size"], result["sha256"])
-    Bucket.empty()
-
-
-@pytest.mark.parametrize(
-    ("changes", "says", "asked"),
-    [
-        ({"canvases": ["No such canvas"]}, "no canvas 'No such canvas'.*'Overview'", 1),
-        ({"canvases": []}, "No canvas given", 1),
-    ],
-)
-def test_what_cannot_work_is_refused_before_an_export_is_ordered(
-    make: Make, clean: Simulator, changes: dict[str, Any], says: str, asked: int
-) -> None:
-    with pytest.raises(OACConfigurationError, match=says):
-        Task(lambda: make(**changes)).attempt()
-    assert (ordered(clean), clean.control.calls("dev", CANVASES)) == (0, asked)
-
-
-def test_a_store_that_is_not_there_is_found_before_an_export_is_ordered(make: Make, clean: Simulator) -> None:
-    with pytest.raises(OACStorageError, match="nowhere"):
-        Task(lambda: make(destination="nowhere://bucket/Revenue.pdf")).attempt()
-    assert ordered(clean) == 0
+def test_96_mib_pass_through_a_task_in_less_than_40_mib(make: Make, clean: Simulator, tmp_path: Path) -> None:
+    size = 96 * 1024 * 1024
+    # What a task loads on its first use does not count.
+    Task(make).attempt()
+    clean.control.settings(export_size=size)
+    tracemalloc.start()
+    try:
+        result = Task(make).attempt()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    file = tmp_path / "Revenue.pdf"
+    assert file.stat().st_size == result["size"] == size
+    with file.open("rb") as data:
+        assert hashlib.file_digest(data, "sha256").hexdigest() == result["sha256"]
+    file.unlink()
+    assert peak < 40 * 1024 * 1024
 
 
 def test_an_export_that_nobody_would_fetch_is_refused_when_the_dag_is_read(make: Make) -> None:
@@ -161,57 +134,129 @@ def test_an_export_that_nobody_would_fetch_is_refused_when_the_dag_is_read(make:
         make(wait_for_completion=False)
 
 
-def test_an_unknown_workbook_is_an_error_in_the_words_of_oac(make: Make, clean: Simulator) -> None:
-    with pytest.raises(OACApiError, match=r"Could not list the canvases of workbook .* HTTP 404") as caught:
-        Task(lambda: make(workbook_path="/@Catalog/shared/Sales/Nothing")).attempt()
-    assert caught.value.status == 404
-    assert ordered(clean) == 0
-
-
-def test_what_oac_itself_refuses_is_told_in_its_words(make: Make, clean: Simulator, tmp_path: Path) -> None:
-    clean.control.settings(export_needs_permission=True)
-    clean.control.user(AUTHOR, roles=["DV Consumer"])
-    with pytest.raises(OACApiError) as caught:
-        Task(make).attempt()
-    assert caught.value.status in (401, 403)
-    assert names(tmp_path) == []
-
-
-def test_a_failed_export_is_an_error_with_the_errors_of_oac_and_a_retry_orders_it_anew(
-    make: Make, clean: Simulator, tmp_path: Path
+@pytest.mark.parametrize(
+    ("endpoint", "fault", "error", "says"),
+    [
+        (EXPORT, {"fault": "fail_work", "errors": [{"code": "RenderFailed", "message": "A filter is broken."}]},
+         OACWorkRequestError, rf"^The export of {LABEL}, work request .*RenderFailed: A filter is broken"),
+        (DOWNLOAD, {"fault": "short", "times": None}, OACContentError, rf"^{LABEL}: Could not download export"),
+        (DOWNLOAD, {"fault": "status", "status": 410, "body": {"code": "Gone", "message": "Expired."}},
+         OACApiError, "Expired"),
+    ],
+    ids=["fails", "is spoiled", "is gone"],
+)  # fmt: skip
+def test_an_export_that_comes_to_nothing_leaves_the_file_of_before_and_is_ordered_anew_by_a_retry(
+    make: Make, clean: Simulator, tmp_path: Path, endpoint: str, fault: dict[str, Any], error: Any, says: str
 ) -> None:
-    clean.control.fault(EXPORT, "fail_work", errors=[{"code": "RenderFailed", "message": "A filter is broken."}])
-    task = Task(make)
-    with pytest.raises(
-        OACWorkRequestError, match=rf"^The export of {LABEL}, work request .*RenderFailed: A filter is broken"
-    ):
-        task.attempt()
-    assert names(tmp_path) == []
-    assert task.attempt()["size"] > 0
-    assert ordered(clean) == 2
-
-
-def test_the_file_of_before_stays_until_the_new_one_is_whole(make: Make, clean: Simulator, tmp_path: Path) -> None:
     (tmp_path / "Revenue.pdf").write_bytes(b"the old one")
-    clean.control.fault(DOWNLOAD, "short", times=None)
+    clean.control.fault(endpoint, **fault)
     task = Task(make)
-    with pytest.raises(OACContentError, match=rf"^{LABEL}: Could not download export"):
+    with pytest.raises(error, match=says):
         task.attempt()
-    assert names(tmp_path) == ["Revenue.pdf"]
-    assert (tmp_path / "Revenue.pdf").read_bytes() == b"the old one"
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("Revenue.pdf", b"the old one")]
     clean.control.clear_faults()
-    task.attempt()
-    assert names(tmp_path) == ["Revenue.pdf"]
-    assert (tmp_path / "Revenue.pdf").read_bytes().startswith(b"%PDF-")
-    assert ordered(clean) == 2, "an export whose file is spoiled is made anew"
-
-
-def test_an_export_that_oac_forgot_is_ordered_anew_by_the_next_try(make: Make, clean: Simulator) -> None:
-    """The try after a lost process finds the work request, which succeeded, but not its file any more."""
-    task = Task(lambda: make(deferrable=True))
-    task.start()
-    clean.control.fault(DOWNLOAD, "status", status=410, body={"code": "Gone", "message": "Expired."})
-    with pytest.raises(OACApiError, match="Expired"):
-        task.attempt()
-    assert task.attempt()["size"] > 0
+    assert task.attempt()["size"] == (tmp_path / "Revenue.pdf").stat().st_size > 20
     assert ordered(clean) == 2
+
+
+# --------------------------------------------------------------------------------------------- many in one task
+
+
+def made(out: Path) -> dict[str, int]:
+    """The files that are there, and when they were written; without the manifest."""
+    return {path.stem: path.stat().st_mtime_ns for path in out.glob("[!.]*.pdf")}
+
+
+def test_formats_canvases_and_names_are_those_of_each_workbook(make_many: Make, out: Path) -> None:
+    workbooks = [
+        PIPELINE,
+        {"workbook_id": catalog_id(REVENUE), "canvases": ["Europe", "Americas"], "formats": ["png"], "name": "Abroad"},
+        {"workbook_path": REVENUE, "canvases": ["Overview"], "formats": "pdf"},
+    ]
+    result = Task(lambda: make_many(workbooks=workbooks, formats=["pdf", "png"])).attempt()
+    assert names(out) == [
+        "Abroad-01-Europe.png", "Abroad-02-Americas.png", "Pipeline-01-Canvas_1.png", "Pipeline-02-Canvas_2.png",
+        "Pipeline.pdf", "Revenue_by_Region.pdf",
+    ]  # fmt: skip
+    assert [file["format"] for file in result["files"]] == ["pdf", "png", "png", "png", "png", "pdf"]
+    assert len(pages(out / "Revenue_by_Region.pdf")) == 1
+
+
+def test_a_retry_makes_only_what_is_missing(make_many: Make, clean: Simulator, out: Path, store: bool) -> None:
+    clean.control.fault(EXPORT, "fail_work", errors=[{"code": "Broken", "message": "No data."}], after=1)
+    task = Task(make_many, store=store)
+    says = r"1 exports failed; 2 files are complete.*\n- The export of /@Catalog.* as pdf, canvas.*Broken: No data"
+    with pytest.raises(OACError, match=says):
+        task.attempt()
+    before, first = made(out), ordered(clean)
+    assert len(before) == 2
+    result = task.attempt()
+    assert [Path(file["path"]).stem for file in result["files"]] == THREE
+    sums = [hashlib.sha256((out / f"{name}.pdf").read_bytes()).hexdigest() for name in THREE]
+    assert [file["sha256"] for file in result["files"]] == sums
+    assert [len(file["work_request_ids"]) for file in result["files"]] == [1, 1, 2]
+    assert len(pages(out / "All_Regions.pdf")) == 7
+    assert names(out) == sorted(f"{name}.pdf" for name in THREE), "and the manifest is gone"
+    assert ordered(clean) == first + 1
+    assert before.items() < made(out).items()
+
+
+def test_what_is_gone_changed_or_wanted_otherwise_is_made_anew(
+    make_many: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    workbooks: list[Any] = [
+        NOTHING, PIPELINE, REVENUE, SEVEN, {"workbook_path": PIPELINE, "canvases": ["None"], "name": "P"},
+    ]  # fmt: skip
+    task = Task(lambda: make_many(workbooks=workbooks), store=store)
+    with pytest.raises(OACError) as caught:
+        task.attempt()
+    for line in (
+        "2 exports failed; 3 files are complete",
+        f"- {NOTHING} as pdf: Could not list the canvases",
+        f"- {PIPELINE} as pdf: The workbook has no canvas 'None'",
+    ):
+        assert line in str(caught.value)
+    assert sorted(made(out)) == sorted(THREE)
+    first = ordered(clean)
+    (out / "Pipeline.pdf").unlink()
+    (out / "Revenue_by_Region.pdf").write_bytes(b"half")
+    workbooks = [PIPELINE, REVENUE, {"workbook_path": SEVEN, "canvases": ["Region 2"]}]
+    task.attempt()
+    assert [len(pages(out / f"{name}.pdf")) for name in THREE] == [2, 3, 1]
+    assert ordered(clean) == first + 3
+
+
+def test_a_retry_after_a_lost_process_finds_exports_and_files(
+    make_many: Make, clean: Simulator, out: Path, store: bool
+) -> None:
+    """The process of the first try ends after its first round, when two of three files are there."""
+    task = Task(make_many, store=store)
+    task.start()
+    assert task.deferred is not None
+    task.execute_complete(asyncio.run(first_event(task.deferred.trigger)))
+    before = made(out)
+    assert sorted(before) == ["Pipeline", "Revenue_by_Region"]
+    assert len(task.attempt()["files"]) == 3
+    assert before.items() < made(out).items()
+    # With a store, the exports of the second round are found as well.
+    assert ordered(clean) == (4 if store else 6)
+
+
+def test_exports_run_side_by_side_but_not_all_at_once(make_many: Make, clean: Simulator) -> None:
+    clean.control.settings(work_seconds=0.5)
+    workbooks = [{"workbook_path": REVENUE, "name": f"copy {number}"} for number in range(6)]
+    Task(lambda: make_many(workbooks=workbooks, max_parallel=3)).attempt()
+    works = clean.control.work_requests("dev")
+    begins = [work["timeAccepted"] for work in works]
+    running = [sum(work["timeAccepted"] <= moment < work["timeFinished"] for work in works) for moment in begins]
+    assert (len(works), 1 < max(running) <= 3) == (6, True)
+
+
+def test_many_short_rounds_do_not_reach_the_recursion_limit(make_many: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounds that are over soon follow each other in one process; the stack must not grow with them."""
+    depths: list[int] = []
+    monkeypatch.setattr(base, "push_work_link", lambda *_: depths.append(len(inspect.stack(0))))
+    monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 60.0)
+    workbooks = [PIPELINE, REVENUE, {"workbook_path": REVENUE, "name": "again"}]
+    Task(lambda: make_many(workbooks=workbooks, max_parallel=1)).attempt()
+    assert depths == depths[:1] * 3
