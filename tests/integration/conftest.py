@@ -41,6 +41,13 @@ def connections(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> Connection
     return known
 
 
+@pytest.fixture
+def quick(clean: Simulator) -> Simulator:
+    """A domain that asks to be polled every second for a device code, and does not need five of them."""
+    clean.control.settings(device_interval=1, device_send_interval=True)
+    return clean
+
+
 @pytest.fixture(params=["blocking", "deferred"])
 def deferrable(request: pytest.FixtureRequest) -> bool:
     """The test runs twice: waiting in the worker, and in the triggerer."""
