@@ -37,7 +37,9 @@ def settings(sign_in: SignIn, way: str, **changes: Any) -> AuthSettings:
     return sign_in.settings(**{"grant": "device_code", "user": None, "name": "oac_person", **WAYS[way], **changes})
 
 
-async def signed_in(io: IO, auth: AuthSettings, entry: StoreEntry, simulator: Simulator, codes: list[DeviceCode]) -> None:
+async def signed_in(
+    io: IO, auth: AuthSettings, entry: StoreEntry, simulator: Simulator, codes: list[DeviceCode]
+) -> None:
     """Let a person sign in who approves before the first poll."""
 
     def approve(_left: float) -> None:
@@ -83,6 +85,8 @@ def test_somebody_else_is_refused_and_nothing_kept(
 ) -> None:
     auth = settings(sign_in, "secret by Basic", user="oac.federated@example.com")
     entry = place(auth)
-    with pytest.raises(OACConfigurationError, match=rf"belongs to {ADMIN}, but the Connection's user is oac\.federated"):
+    with pytest.raises(
+        OACConfigurationError, match=rf"belongs to {ADMIN}, but the Connection's user is oac\.federated"
+    ):
         drive(lambda io: signed_in(io, auth, entry, quick, []))
     assert entry.read() is None
