@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_oac.auth.device import DeviceCode, device_sign_in
 from airflow_provider_oac.auth.session import MemoryStore, Session, mint
+from airflow_provider_oac.auth.settings import AuthSettings
+from airflow_provider_oac.auth.shared_store import keep_sign_in
+from airflow_provider_oac.auth.store import Record, StoreEntry
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.rest import snapshots
+from airflow_provider_oac.client.rest import system
+from airflow_provider_oac.exceptions import OACConfigurationError
 from airflow_provider_oac.transport.io import IO
 from oac_simulator.launch import Simulator
 from tests.drivers import Drive, SignIn
+from tests.tasks import ADMIN
 
+PERSON = {"grant": "device_code", "user": None, "name": "oac_person"}
+PUBLIC = {**PERSON, "client_secret": None, "private_key": None, "certificate_alias": None}
 WAYS: dict[str, dict[str, Any]] = {
     "jwt_assertion, client assertion": {},
     "jwt_assertion, secret by Basic": {"client_authentication": "basic"},
@@ -23,27 +32,76 @@ WAYS: dict[str, dict[str, Any]] = {
     "password, secret by Basic": {"grant": "password"},
     "password, secret in the body": {"grant": "password", "client_authentication": "body"},
     "password, client assertion": {"grant": "password", "client_authentication": "assertion"},
+    "device_code, client assertion": {**PERSON, "client_authentication": "assertion"},
+    "device_code, secret by Basic": {**PERSON, "client_authentication": "basic"},
+    "device_code, secret in the body": {**PERSON, "client_authentication": "body"},
+    "device_code, public application": {**PUBLIC, "client_authentication": "none"},
+    "device_code, public application, by default": {**PUBLIC, "client_authentication": None},
 }
+ISSUED = {"jwt_assertion": {"jwt-bearer": 3}, "password": {"password": 3}}
+ISSUED["device_code"] = {"device_code": 1, "refresh_token": 2}
+
+
+async def approved(io: IO, settings: AuthSettings, entry: StoreEntry, domain: Simulator) -> DeviceCode:
+    """Let a person sign in who approves before the first poll, and return the code."""
+    codes: list[DeviceCode] = []
+
+    def approve(_left: float) -> None:
+        domain.control.approve_device(codes[0].user_code, user=ADMIN)
+
+    await keep_sign_in(io, entry, settings, await device_sign_in(io, settings, codes.append, approve), None)
+    return codes[0]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_token_works_at_oac_and_nothing_secret_is_logged(
-    way: str, drive: Drive, sign_in: SignIn, clean: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = sign_in.settings(**WAYS[way])
+def test_a_sign_in_is_kept_renewed_and_used_and_nothing_secret_is_logged(
+    way: str, drive: Drive, sign_in: SignIn, quick: Simulator, place: Callable[[AuthSettings], StoreEntry],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    public = {"client_id": sign_in.ready["public_client_id"]} if "public" in way else {}
+    settings = sign_in.settings(**WAYS[way], **public)
+    entry = place(settings)
+    shown: list[Any] = [settings]
+    records: list[Record] = []
 
-    async def flow(io: IO) -> list[Any]:
-        session = Session(settings, MemoryStore())
-        return [await Api(io, sign_in.url(), session).perform(snapshots.list_all()), await session.token(io)]
+    async def flow(io: IO) -> None:
+        if settings.grant == "device_code":
+            shown.append(await approved(io, settings, entry, quick))
+        for renewals in range(3):
+            session = Session(settings, MemoryStore(), entry)
+            # A first task needs no renewal.
+            if renewals:
+                await session.renew(io)
+            assert (await Api(io, sign_in.url(), session).perform(system.get())).service_instance_key == "dev"
+            found = entry.read()
+            assert found
+            records.append(found.record)
 
     with caplog.at_level(logging.DEBUG):
-        listed, token = drive(flow)
-    assert listed == []
-    assert clean.control.counters()["issued"] == {"password" if way.startswith("password") else "jwt-bearer": 1}
+        drive(flow)
+    assert quick.control.counters()["issued"] == ISSUED[settings.grant]
+    assert len({record.access_token for record in records}) == 3
+    if settings.grant == "device_code":
+        assert len({record.refresh_token for record in records}) == 3
+        assert {record.owner for record in records} == {ADMIN}
     assert "Signed in at" in caplog.text
-    shown = caplog.text + repr(caplog.records) + repr(token) + repr(settings)
+    seen = caplog.text + repr(caplog.records) + repr(shown) + repr(records)
     key_body = (settings.private_key or "").splitlines()[1:2]
-    assert not [secret for secret in (token.access_token, *settings.secrets, *key_body, "eyJ") if secret in shown]
+    tokens = (str(token) for record in records for token in (record.access_token, record.refresh_token) if token)
+    codes = (code.device_code for code in shown[1:])
+    assert not [secret for secret in (*settings.secrets, *key_body, *tokens, *codes, "eyJ") if secret in seen]
+
+
+def test_somebody_else_is_refused_and_nothing_kept(
+    drive: Drive, sign_in: SignIn, quick: Simulator, place: Callable[[AuthSettings], StoreEntry]
+) -> None:
+    settings = sign_in.settings(**{**PERSON, "user": "oac.federated@example.com"})
+    entry = place(settings)
+    with pytest.raises(
+        OACConfigurationError, match=rf"belongs to {ADMIN}, but the Connection's user is oac\.federated"
+    ):
+        drive(lambda io: approved(io, settings, entry, quick))
+    assert entry.read() is None
 
 
 def test_a_certificate_is_named_by_its_thumbprint_without_an_alias(drive: Drive, sign_in: SignIn) -> None:

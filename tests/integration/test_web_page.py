@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -27,7 +27,9 @@ from tests.integration.web_page import (  # noqa: F401 (fixtures)
     api_server,
     audit,
     card,
+    deciding,
     events,
+    fails,
     leave_work,
     note,
     sign_in,
@@ -177,13 +179,8 @@ def test_a_connection_that_is_not_there_or_not_ours(order: str, boss: Browser, c
 def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_right(
     order: str, boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.api_fastapi.app import get_auth_manager
-
-    def authorized(*_: object, details: Any, **__: object) -> bool:
-        return bool(details.conn_id != "sys_prod")
-
     connections.oac("sys_prod")
-    monkeypatch.setattr(type(get_auth_manager()), "is_authorized_connection", authorized)
+    deciding(monkeypatch, "connection", lambda conn_id: conn_id != "sys_prod")
     # The last one begins with a long s, whose upper case is S.
     for spelling in ("sys_prod", "SYS_PROD", "Sys_Prod", "\u017fys_prod"):
         assert boss.post(f"{order}/{spelling}").status_code == 404
@@ -401,12 +398,7 @@ def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
 def test_what_was_not_foreseen_is_an_error_page_with_the_same_headers(
     boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.api_fastapi.app import get_auth_manager
-
-    def fails(*_arguments: object, **_options: object) -> bool:
-        raise RuntimeError("a secret")
-
-    monkeypatch.setattr(type(get_auth_manager()), "is_authorized_connection", fails)
+    deciding(monkeypatch, "connection", fails)
     for answer in (boss.get(""), boss.post("state/x")):
         assert answer.status_code == 500
         assert "does not support this Airflow version" in answer.text
@@ -426,9 +418,8 @@ def test_a_page_asks_the_token_store_once_and_waits_a_few_seconds_for_it(
         calls = client.info("commandstats")
     assert "level-bad" not in page
     assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
-    with silent() as (url, _arrived, let_go):
-        monkeypatch.setenv("AIRFLOW__OAC__REDIS_URL", url.replace("http:", "redis:"))
+    with socket.create_server(("127.0.0.1", 0)) as silent_one:
+        monkeypatch.setenv("AIRFLOW__OAC__REDIS_URL", f"redis://127.0.0.1:{silent_one.getsockname()[1]}")
         page = boss.get("").text
-        let_go()
     for number in range(5):
         assert "did not answer within 3 s" in card(page, f"oac_stored_{number}")

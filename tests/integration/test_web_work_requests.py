@@ -22,6 +22,8 @@ from tests.integration.web_page import (  # noqa: F401 (fixtures)
     a_database,
     a_reader,
     api_server,
+    deciding,
+    fails,
     leave_work,
     rows,
     silent,
@@ -34,14 +36,6 @@ pytestmark = pytest.mark.usefixtures("database")
 
 LOOK = "GET /workRequests/{id}"
 BACKUP = {"dag_id": "oac_nightly", "run_id": "run", "task_id": "backup"}
-
-
-def only_see(monkeypatch: pytest.MonkeyPatch, *dag_ids: str) -> None:
-    """Nobody may see other DAGs than these."""
-    from airflow.api_fastapi.app import get_auth_manager
-
-    kind = type(get_auth_manager())
-    monkeypatch.setattr(kind, "is_authorized_dag", lambda *_, details=None, **__: details and details.id in dag_ids)
 
 
 def shown(browser: Browser, **wanted: object) -> list[str]:
@@ -102,7 +96,7 @@ def test_a_user_sees_those_of_the_dags_that_the_auth_manager_shows(
 ) -> None:
     leave_work("oac_nightly", "backup", "success", work_request("1"))
     leave_work("oac_secret", "backup", "success", work_request("2"))
-    only_see(monkeypatch, "oac_nightly")
+    deciding(monkeypatch, "dag", lambda dag_id: dag_id == "oac_nightly")
     assert ["oac_nightly" in row for row in shown(reader)] == [True]
     assert shown(reader, dag_id="oac_secret") == []
     tasks = [{**BACKUP, "dag_id": "oac_secret", **other} for other in ({}, {"task_id": "x"}, {"dag_id": "x"})]
@@ -125,19 +119,14 @@ def entries(browser: Browser) -> list[str]:
 def test_the_menu_has_an_entry_for_users_who_would_see_something(
     server: Server, boss: Browser, reader: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow.api_fastapi.app import get_auth_manager
-
-    def fails(*_arguments: object, **_options: object) -> bool:
-        raise RuntimeError
-
     assert (entries(boss), entries(reader)) == (["oac/"], [])
     leave_work("oac_nightly", "backup", "success", work_request("1"))
     assert entries(reader) == ["oac/"]
-    only_see(monkeypatch, "another")
+    deciding(monkeypatch, "dag", lambda dag_id: dag_id == "another")
     assert entries(reader) == []
     assert server.nobody().get("/api/v2/plugins").status_code == 401
     # An unforeseen failure of the page hides nothing.
-    monkeypatch.setattr(type(get_auth_manager()), "is_authorized_connection", fails)
+    deciding(monkeypatch, "connection", fails)
     assert entries(boss) == ["oac/"]
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
@@ -24,6 +23,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import delete, insert, select, text
 
 from airflow_provider_oac.links import WORK_REQUEST
+from tests.integration.servers import Reply, Seen, answering
 
 SETTINGS = {
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "boss:admin,operator:op,reader:viewer",
@@ -211,27 +211,35 @@ def work_request(work_request_id: str, **changes: object) -> dict[str, object]:
 
 @contextmanager
 def silent() -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
-    """A server that takes connections and says nothing: its address, a wait for one more connection, and an end to its
-    silence."""
-    taken: list[socket.socket] = []
-    came = threading.Semaphore(0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """A server that takes requests and says nothing: its address, a wait for one more request, and an end to its
+    silence, which is an error."""
+    came, told = threading.Semaphore(0), threading.Event()
 
-        def take() -> None:
-            with suppress(OSError):
-                while True:
-                    taken.append(listener.accept()[0])
-                    came.release()
+    def reply(_seen: Seen) -> Reply:
+        came.release()
+        told.wait(60)
+        return Reply(400)
 
-        def arrived() -> None:
-            assert came.acquire(timeout=30), "nobody came"
+    def arrived() -> None:
+        assert came.acquire(timeout=30), "nobody came"
 
-        def let_go() -> None:
-            listener.shutdown(socket.SHUT_RDWR)
-            for connection in taken:
-                connection.close()
+    with answering(reply) as server:
+        yield server.url, arrived, told.set
 
-        thread = threading.Thread(target=take, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", arrived, let_go
-        thread.join()
+
+def deciding(monkeypatch: pytest.MonkeyPatch, what: str, decide: Callable[[Any], bool]) -> None:
+    """Let another rule than Airflow's decide which Connections or DAGs a user may see.
+
+    :param decide: is given the ID of one, or ``None`` if any is meant.
+    """
+    from airflow.api_fastapi.app import get_auth_manager
+
+    def authorized(*_: object, details: Any = None, **__: object) -> bool:
+        return decide(details and (details.conn_id if what == "connection" else details.id))
+
+    monkeypatch.setattr(type(get_auth_manager()), f"is_authorized_{what}", authorized)
+
+
+def fails(_of: object) -> bool:
+    """What was not foreseen."""
+    raise RuntimeError("a secret")
