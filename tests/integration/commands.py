@@ -100,10 +100,12 @@ class CommandLine:
     """A shell in which Connections and the store are set up by the environment.
 
     :param folder: of this test.
+    :param simulator: what the Connections lead to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, simulator: Simulator) -> None:
+        self.folder, self.simulator = folder, simulator
+        self.control = simulator.control
         self.fernet_key = Fernet.generate_key().decode()
         self.store = folder / "store"
         self.environment = {
@@ -175,7 +177,7 @@ def a_shell(quick: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
 
     What its commands said is searched for secrets at the end.
     """
-    commands = CommandLine(tmp_path)
+    commands = CommandLine(tmp_path, quick)
     commands.connection(PERSON, person(quick))
     commands.connection("oac_default", oac_connection(quick.ready))
     commands.connection("oac_seal", {"conn_type": "generic", "password": SEAL_PASSWORD})

@@ -13,7 +13,6 @@ from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.auth.token_endpoint import ask
 from airflow_provider_oac.exceptions import OACAuthError
-from oac_simulator.launch import Simulator
 from tests.chains import Store, signed_in
 from tests.drivers import SignIn, blocking
 from tests.integration.commands import PERSON, CommandLine, a_shell, person  # noqa: F401 (a fixture)
@@ -45,10 +44,10 @@ def tokens(sign_in: SignIn) -> str:
     return json.dumps({"access_token": issued.token.access_token, "refresh_token": issued.refresh_token})
 
 
-def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
+def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in: SignIn) -> None:
     login = shell.start("login", *FOR_PERSON)
-    assert f"{clean.ready['identity_url']}/ui/v1/device" in login.until("On any device, open")
-    clean.control.approve_device(login.until("enter the code").split()[-1], user=ADMIN)
+    assert f"{shell.simulator.ready['identity_url']}/ui/v1/device" in login.until("On any device, open")
+    shell.control.approve_device(login.until("enter the code").split()[-1], user=ADMIN)
     done = login.done()
     assert done.code == 0
     assert f"as {ADMIN}." in done.out
@@ -70,11 +69,11 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
 
     done = shell.run("call", "get", "/catalog?search=*", *FOR_PERSON)
     assert (done.code, type(done.json)) == (0, list)
-    assert clean.control.grants("refresh_token") == 1
+    assert shell.control.grants("refresh_token") == 1
 
     done = shell.run("logout", *FOR_PERSON)
     assert done.code == 0
-    assert f"Revoked the refresh token at {clean.ready['identity_url']}" in done.out
+    assert f"Revoked the refresh token at {shell.simulator.ready['identity_url']}" in done.out
     assert f"Deleted all tokens of Connection '{PERSON}' from" in done.out
     assert kept(shell, sign_in) is None
     with pytest.raises(OACAuthError, match="invalid_grant"):
@@ -90,14 +89,14 @@ def test_a_person_signs_in_looks_calls_and_signs_out(shell: CommandLine, sign_in
     ("denied", "code", "said"), [(True, 1, "the person denied the request"), (False, 130, "interrupted")]
 )
 def test_a_sign_in_that_is_denied_or_given_up_keeps_what_was_there(
-    denied: bool, code: int, said: str, shell: CommandLine, sign_in: SignIn, clean: Simulator
+    denied: bool, code: int, said: str, shell: CommandLine, sign_in: SignIn
 ) -> None:
     assert shell.run(*IMPORT, stdin=tokens(sign_in)).code == 0
     before = kept(shell, sign_in)
     login = shell.start("login", *FOR_PERSON)
     user_code = login.until("enter the code").split()[-1]
     if denied:
-        clean.control.approve_device(user_code, approve=False)
+        shell.control.approve_device(user_code, approve=False)
     else:
         login.until("s left")
         login.interrupt()
@@ -107,9 +106,7 @@ def test_a_sign_in_that_is_denied_or_given_up_keeps_what_was_there(
 
 
 @pytest.mark.parametrize("command", [("login",), ("import-tokens", "-")])
-def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
-    command: tuple[str, ...], shell: CommandLine, clean: Simulator
-) -> None:
+def test_what_makes_no_sense_is_refused_before_anybody_is_asked(command: tuple[str, ...], shell: CommandLine) -> None:
     shell.store.write_text("a file where a folder should be")
     for conn_id, environment, said in (
         ("oac_default", {}, "grant jwt_assertion, which needs no person"),
@@ -120,10 +117,10 @@ def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
         shell.environment |= environment
         done = shell.run(*command, "--oac-conn-id", conn_id, stdin=json.dumps(PROFILE))
         assert (done.code, done.out, said in done.err) == (1, "", True), said
-    assert clean.control.counters()["calls"].get("identity", {}) == {}
+    assert shell.control.counters()["calls"].get("identity", {}) == {}
 
 
-def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
+def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn) -> None:
     given = signed_in(sign_in)
     file = shell.folder / "tokens.tok"
     console = {"app_access_token": given.token.access_token, "app_refresh_token": given.refresh_token}
@@ -134,11 +131,11 @@ def test_tokens_of_a_file_are_kept_and_used(shell: CommandLine, sign_in: SignIn,
         assert said in done.out
     assert str(given.refresh_token) not in done.out + done.err
     assert shell.run("check", *FOR_PERSON).code == 0
-    assert clean.control.grants("refresh_token") == 1
+    assert shell.control.grants("refresh_token") == 1
 
 
 def test_tokens_of_oacs_own_application_serve_to_their_end_and_end_no_chain(
-    shell: CommandLine, sign_in: SignIn, clean: Simulator
+    shell: CommandLine, sign_in: SignIn
 ) -> None:
     done = shell.run(*IMPORT, stdin=json.dumps(PROFILE))
     assert done.code == 0
@@ -148,7 +145,7 @@ def test_tokens_of_oacs_own_application_serve_to_their_end_and_end_no_chain(
     record = kept(shell, sign_in)
     assert record
     assert record.refresh_token is None
-    assert clean.control.counters()["calls"].get("identity", {}) == {}
+    assert shell.control.counters()["calls"].get("identity", {}) == {}
 
     assert shell.run(*IMPORT, stdin=tokens(sign_in)).code == 0
     before = kept(shell, sign_in)
@@ -158,7 +155,7 @@ def test_tokens_of_oacs_own_application_serve_to_their_end_and_end_no_chain(
     assert kept(shell, sign_in) == before
 
 
-def test_signing_out_says_what_is_left(shell: CommandLine, sign_in: SignIn, clean: Simulator) -> None:
+def test_signing_out_says_what_is_left(shell: CommandLine, sign_in: SignIn) -> None:
     def said(code: int) -> str:
         done = shell.run("logout", *FOR_PERSON)
         assert (done.code, bool(done.out)) == (code, code == 0)
@@ -166,7 +163,7 @@ def test_signing_out_says_what_is_left(shell: CommandLine, sign_in: SignIn, clea
 
     assert "There was no refresh token to revoke" in said(0)
     # The domain is out of reach.
-    shell.connection(PERSON, person(clean, identity_url=f"http://127.0.0.1:{unused_port()}"))
+    shell.connection(PERSON, person(shell.simulator, identity_url=f"http://127.0.0.1:{unused_port()}"))
     assert shell.run(*IMPORT, stdin=tokens(sign_in)).code == 0
     failed = said(1)
     assert "the connection was refused" in failed

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine, a_shell  # noqa: F401 (a fixture)
 from tests.tasks import ADMIN, oac_connection
 from tests.unit.auth.tokens import access_token
@@ -43,22 +42,18 @@ except ImportError:
         ("decode ../nested", 1, "This is not a readable access token"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    command: str, code: int, said: str, shell: CommandLine, clean: Simulator
-) -> None:
+def test_what_makes_no_sense_is_refused(command: str, code: int, said: str, shell: CommandLine) -> None:
     shell.connection("a_bucket", {"conn_type": "aws", "password": "not-to-be-shown"})
     for name, content in (("binary", b"\xff\xfe{\x00"), ("huge", b" " * ((1 << 20) + 1)), ("nested", b"[" * 9999)):
         (shell.folder / name).write_bytes(content)
     done = shell.run(*command.split(), stdin="opaque-token-of-somebody")
     assert (done.code, done.out, said in done.err) == (code, "", True), done.err
     assert not [secret for secret in ("not-to-be-shown", "opaque") if secret in done.err]
-    assert clean.control.calls("dev", "POST /snapshots") == 0
+    assert shell.control.calls("dev", "POST /snapshots") == 0
     assert not list(shell.folder.rglob("keys"))
 
 
-def test_a_connection_of_the_database_is_found_and_both_command_lines_say_the_same(
-    shell: CommandLine, clean: Simulator
-) -> None:
+def test_a_connection_of_the_database_is_found_and_both_command_lines_say_the_same(shell: CommandLine) -> None:
     home = shell.folder / "home"
     shell.environment = {
         **{name: value for name, value in shell.environment.items() if not name.startswith("AIRFLOW_CONN_")},
@@ -67,7 +62,7 @@ def test_a_connection_of_the_database_is_found_and_both_command_lines_say_the_sa
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
-    added = json.dumps(oac_connection(clean.ready))
+    added = json.dumps(oac_connection(shell.simulator.ready))
     for command in (("db", "migrate"), ("connections", "add", "oac_kept", "--conn-json", added)):
         assert shell.real("airflow", *command).code == 0
     shell.all_done.clear()
@@ -86,7 +81,7 @@ def test_check_for_people(shell: CommandLine) -> None:
         assert said in done.out
 
 
-def test_call_posts_a_body_and_writes_the_answer_to_a_file(shell: CommandLine, clean: Simulator) -> None:
+def test_call_posts_a_body_and_writes_the_answer_to_a_file(shell: CommandLine) -> None:
     body = {"type": "REGISTER", "name": "x", "bar": {"uri": "file:///x.bar"}}
     (shell.folder / "body.json").write_text(json.dumps(body))
     output = shell.folder / "answer"
@@ -97,7 +92,7 @@ def test_call_posts_a_body_and_writes_the_answer_to_a_file(shell: CommandLine, c
         done = shell.run(*posted, data, stdin=stdin)
         assert (done.code, "storage" in done.json["message"]) == (1, True)
         assert "error: OAC answered HTTP 400" in done.err
-    assert clean.control.calls("dev", "POST /snapshots") == 2
+    assert shell.control.calls("dev", "POST /snapshots") == 2
     assert output.read_text() == "what was there"
     done = shell.run("call", "GET", "/system", "--output", str(output))
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -105,8 +100,14 @@ def test_call_posts_a_body_and_writes_the_answer_to_a_file(shell: CommandLine, c
     assert not list(shell.folder.glob("*.part"))
 
 
-def test_call_without_a_complete_answer_says_so(shell: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("GET /system", "drop_middle", times=None)
+def test_call_closes_what_it_opens(shell: CommandLine) -> None:
+    shell.environment["PYTHONWARNINGS"] = "always::ResourceWarning"
+    done = shell.real("airflow_provider_oac", "call", "GET", "/snapshots")
+    assert (done.code, "ResourceWarning" in done.err) == (0, False)
+
+
+def test_call_without_a_complete_answer_says_so(shell: CommandLine) -> None:
+    shell.control.fault("GET /system", "drop_middle", times=None)
     file = shell.folder / "answer"
     for output in ((), ("--output", str(file))):
         done = shell.run("call", "GET", "/system", *output)
@@ -114,7 +115,7 @@ def test_call_without_a_complete_answer_says_so(shell: CommandLine, clean: Simul
     assert not file.exists()
 
 
-def test_a_new_key_signs_in_once_its_certificate_is_there(shell: CommandLine, clean: Simulator) -> None:
+def test_a_new_key_signs_in_once_its_certificate_is_there(shell: CommandLine) -> None:
     keys = shell.folder / "keys"
     make = ("keygen", "--folder", str(keys), "--name", "airflow-2")
     # Whatever others may read by default here.
@@ -129,10 +130,10 @@ def test_a_new_key_signs_in_once_its_certificate_is_there(shell: CommandLine, cl
     for said in (str(key), str(certificate), "Client credentials", "certificate_alias       airflow-2"):
         assert said in done.out
     assert "PRIVATE KEY" not in done.out
-    old = Path(clean.ready["certificate_file"]).read_text()
-    clean.control.settings(app={"certificates": {"airflow": old, "airflow-2": certificate.read_text()}})
+    old = Path(shell.simulator.ready["certificate_file"]).read_text()
+    shell.control.settings(app={"certificates": {"airflow": old, "airflow-2": certificate.read_text()}})
     new = {"certificate_alias": "airflow-2", "private_key": str(key), "certificate": certificate.read_text()}
-    shell.connection("oac_new", oac_connection(clean.ready, **new))
+    shell.connection("oac_new", oac_connection(shell.simulator.ready, **new))
     for conn_id in ("oac_default", "oac_new"):
         done = shell.run("check", "--oac-conn-id", conn_id)
         assert done.code == 0

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_oac.cli.contract import operations
-from oac_simulator.launch import Simulator
 from tests.integration.commands import CommandLine, Done, a_shell  # noqa: F401 (a fixture)
 from tests.tasks import ADMIN, AUTHOR, names, oac_connection
 
@@ -23,12 +22,12 @@ def state(done: Done, operation: str) -> tuple[str, str]:
     return found["state"], " ".join(found["notes"])
 
 
-def left(clean: Simulator) -> list[str]:
+def left(shell: CommandLine) -> list[str]:
     """Names of the snapshots that the command has taken and not deleted."""
-    return [name for name in names(clean) if name.startswith("conformance-")]
+    return [name for name in names(shell.simulator) if name.startswith("conformance-")]
 
 
-def test_the_simulator_agrees(shell: CommandLine, clean: Simulator) -> None:
+def test_the_simulator_agrees(shell: CommandLine) -> None:
     done = shell.run("conformance", "--oac-conn-id", "oac_default", "--json")
     assert done.code == 0, done.out + done.err
     found = {item["operation"]: item["state"] for item in done.json["operations"]}
@@ -42,7 +41,7 @@ def test_the_simulator_agrees(shell: CommandLine, clean: Simulator) -> None:
     assert answers["aud acceptance: the literal of Oracle's older documents"].startswith("accepted")
     assert not [name for name in answers if name.startswith("MCP")]
     assert "oa-current-page" in done.json["headers"]
-    assert clean.control.calls("dev", "POST /snapshots") == 0
+    assert shell.control.calls("dev", "POST /snapshots") == 0
 
 
 def test_the_mcp_server_is_asked_if_it_is_wanted(shell: CommandLine) -> None:
@@ -58,19 +57,19 @@ def test_the_mcp_server_is_asked_if_it_is_wanted(shell: CommandLine) -> None:
         assert text not in json.dumps(answers)
 
 
-def test_the_report_holds_nothing_that_is_nobodys_business(shell: CommandLine, clean: Simulator) -> None:
+def test_the_report_holds_nothing_that_is_nobodys_business(shell: CommandLine) -> None:
     file = shell.folder / "report.md"
     done = shell.run("conformance", "--output", str(file))
     assert (done.code, done.out) == (0, "")
     report = file.read_text()
     assert report.startswith("# Conformance of an OAC instance")
     assert "- getSystem (HTTP 200)" in report
-    for private in (ADMIN, "127.0.0.1", clean.ready["client_id"], "PRIVATE KEY", "eyJ", "Sales"):
+    for private in (ADMIN, "127.0.0.1", shell.simulator.ready["client_id"], "PRIVATE KEY", "eyJ", "Sales"):
         assert private not in report, private
 
 
-def test_less_rights_mean_that_less_is_tried(shell: CommandLine, clean: Simulator) -> None:
-    shell.connection("oac_default", oac_connection(clean.ready, user=AUTHOR))
+def test_less_rights_mean_that_less_is_tried(shell: CommandLine) -> None:
+    shell.connection("oac_default", oac_connection(shell.simulator.ready, user=AUTHOR))
     done = shell.run("conformance", "--json")
     assert done.code == 0, done.out + done.err
     assert state(done, "getSystem") == ("not tried", "HTTP 401: the user lacks the role or permission.")
@@ -90,11 +89,9 @@ SYSTEM = {"serviceInstanceKey": "k", "description": "a secret", "owners": []}
     ],
     ids=["less", "other type", "more", "other status"],
 )
-def test_an_instance_that_differs(
-    status: int, body: dict[str, Any], found: str, said: str, shell: CommandLine, clean: Simulator
-) -> None:
+def test_an_instance_that_differs(status: int, body: dict[str, Any], found: str, said: str, shell: CommandLine) -> None:
     # The first call is that of the check.
-    clean.control.fault("GET /system", "status", status=status, body=body, after=1, times=None)
+    shell.control.fault("GET /system", "status", status=status, body=body, after=1, times=None)
     done = shell.run("conformance", "--json")
     assert (done.code, state(done, "getSystem")[0]) == (int(found == "disagreed"), found)
     assert said in state(done, "getSystem")[1]
@@ -110,12 +107,12 @@ def test_an_instance_that_differs(
     ],
 )
 def test_what_cannot_work_is_said_before_anything_is_done(
-    command: tuple[str, ...], said: str, shell: CommandLine, clean: Simulator
+    command: tuple[str, ...], said: str, shell: CommandLine
 ) -> None:
-    shell.connection("oac_wrong", oac_connection(clean.ready, certificate_alias="other"))
+    shell.connection("oac_wrong", oac_connection(shell.simulator.ready, certificate_alias="other"))
     done = shell.run(*command)
     assert (done.code, done.out, said in done.err) == (1, "", True)
-    assert clean.control.calls("dev", "POST /snapshots") == 0
+    assert shell.control.calls("dev", "POST /snapshots") == 0
 
 
 @pytest.mark.parametrize(
@@ -129,12 +126,12 @@ def test_what_cannot_work_is_said_before_anything_is_done(
     ids=["no fault", "not ready", "failure", "another answer"],
 )
 def test_a_snapshot_is_taken_and_removed_if_that_is_allowed(
-    fault: dict[str, Any], code: int, said: str, shell: CommandLine, clean: Simulator
+    fault: dict[str, Any], code: int, said: str, shell: CommandLine
 ) -> None:
     if fault:
-        clean.control.fault(LOOK, "status", **fault)
+        shell.control.fault(LOOK, "status", **fault)
     done = shell.run(*WRITING)
-    assert left(clean) == [], done.out + done.err
+    assert left(shell) == [], done.out + done.err
     assert done.code == code
     look, notes = state(done, "getWorkRequest")
     assert (look, said in notes) == ("disagreed" if code else "agreed", True)
@@ -145,24 +142,24 @@ def test_a_snapshot_is_taken_and_removed_if_that_is_allowed(
     assert code or "CREATE_SNAPSHOT" in answers["work request of a new snapshot"]
 
 
-def test_a_snapshot_that_cannot_be_removed_is_named(shell: CommandLine, clean: Simulator) -> None:
-    clean.control.settings(work_seconds=0)
-    clean.control.fault(DELETE, "status", status=400, times=None)
+def test_a_snapshot_that_cannot_be_removed_is_named(shell: CommandLine) -> None:
+    shell.control.settings(work_seconds=0)
+    shell.control.fault(DELETE, "status", status=400, times=None)
     done = shell.run(*WRITING)
-    (name,) = left(clean)
+    (name,) = left(shell)
     found, notes = state(done, "deleteSnapshot")
     assert (done.code, found, "still exists after its deletion" in notes) == (1, "disagreed", True)
     assert f"The snapshot {name} still exists after its deletion." in done.err
     assert name not in done.out
 
 
-def test_who_interrupts_it_is_told_what_is_left(shell: CommandLine, clean: Simulator) -> None:
-    clean.control.settings(work_seconds=600)
+def test_who_interrupts_it_is_told_what_is_left(shell: CommandLine) -> None:
+    shell.control.settings(work_seconds=600)
     running = shell.start(*WRITING)
     running.until("Taking the snapshot")
-    while not clean.control.calls("dev", LOOK):
+    while not shell.control.calls("dev", LOOK):
         time.sleep(0.05)
     running.interrupt()
     done = running.done()
-    (name,) = left(clean)
+    (name,) = left(shell)
     assert (done.code, f"The snapshot {name} still exists after its deletion." in done.err) == (130, True)

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import redis
 from airflow.models import Connection
 from airflow.utils.session import create_session
 from cryptography.fernet import Fernet
@@ -18,29 +17,15 @@ from sqlalchemy import delete, insert, text
 from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.hooks.oac import OACHook
 from oac_simulator.launch import Simulator
-from tests.integration.web_page import (  # noqa: F401 (fixtures)
-    Browser,
-    Server,
-    a_boss,
-    a_database,
-    a_reader,
-    api_server,
-    audit,
-    card,
-    deciding,
-    events,
-    fails,
-    leave_work,
-    note,
-    sign_in,
-    silent,
-)
+from tests.integration import web_page as web
+from tests.integration.web_page import Browser, Server, a_boss, a_database, a_reader, api_server  # noqa: F401 (fixtures)
 from tests.redis_server import redis_server
 from tests.tasks import ADMIN, Connections
 from tools.stack import until
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
 
+pytestmark = pytest.mark.usefixtures("connections")
 EACH_ORDER = pytest.mark.parametrize("order", ["check", "state", "sign-in"])
 
 
@@ -63,11 +48,11 @@ def test_the_page_shows_each_connection_and_no_secret(boss: Browser, connections
     connections.oac("oac_hidden", user="oac\u202egpj\x1b[2J.admin\u3000売上")
     answer = boss.get("")
     assert answer.status_code == 200
-    assert "jwt_assertion" in card(answer.text, "oac_default")
-    assert "No user has signed in yet" in card(answer.text, person)
-    assert re.search("level-bad.*scope", card(answer.text, "oac_broken"), re.DOTALL)
+    assert "jwt_assertion" in web.card(answer.text, "oac_default")
+    assert "No user has signed in yet" in web.card(answer.text, person)
+    assert re.search("level-bad.*scope", web.card(answer.text, "oac_broken"), re.DOTALL)
     # What cannot be seen is shown as a mark.
-    assert "oac\ufffdgpj\ufffd[2J.admin\u3000売上" in card(answer.text, "oac_hidden")
+    assert "oac\ufffdgpj\ufffd[2J.admin\u3000売上" in web.card(answer.text, "oac_hidden")
     assert 'data-connection="oac_seal"' not in answer.text
     assert not secrets_in(answer.text, connections)
     assert "PRIVATE KEY" not in answer.text
@@ -92,16 +77,16 @@ def test_what_people_wrote_is_text(boss: Browser, connections: Connections) -> N
     connections.oac(user=markup, grant=markup)
     connections.oac("oac_marked", user=markup)
     failed = {"works": False, "failed": markup, "token_lifetime": None, "reason": markup}
-    note("oac.check", {"connection_id": "oac_marked", **failed}, markup)
+    web.note("oac.check", {"connection_id": "oac_marked", **failed}, markup)
     names = dict.fromkeys(("work_request_id", "oac_conn_id", "address"), markup)
-    leave_work(f"dag {markup}", f"task {markup}", "success", names)
+    web.leave_work(f"dag {markup}", f"task {markup}", "success", names)
     asked = dict.fromkeys(("connection", "oac_conn_id", "state"), "<script>alert(1)</script>")
     page = boss.get("", params=asked).text
     for shown in (page, boss.get("").text):
         assert "<img" not in shown
         assert "<script>alert" not in shown
-    assert "1234321" not in card(page, "oac_marked")
-    assert card(page, "oac_marked").count("&lt;img") == 4
+    assert "1234321" not in web.card(page, "oac_marked")
+    assert web.card(page, "oac_marked").count("&lt;img") == 4
     assert "&lt;script&gt;" in page
 
 
@@ -110,7 +95,7 @@ def test_what_people_wrote_is_text(boss: Browser, connections: Connections) -> N
 
 @EACH_ORDER
 def test_who_may_not_edit_connections_does_not_learn_which_there_are(
-    order: str, server: Server, reader: Browser, connections: Connections
+    order: str, server: Server, reader: Browser
 ) -> None:
     names = ("oac_default", "oac_nothing")
     ordered, shown = ([answer(name) for name in names] for answer in (
@@ -124,7 +109,7 @@ def test_who_may_not_edit_connections_does_not_learn_which_there_are(
     assert (nobody.post(f"{order}/oac_default").status_code, nobody.get("").status_code) == (401, 401)
 
 
-def test_who_may_edit_connections_without_being_admin_may_use_it(server: Server, connections: Connections) -> None:
+def test_who_may_edit_connections_without_being_admin_may_use_it(server: Server) -> None:
     assert 'data-connection="oac_default"' in server.session("operator", "OP").get("").text
 
 
@@ -145,10 +130,8 @@ def origins(own: str) -> list[str | None]:
 
 
 @EACH_ORDER
-def test_an_order_is_given_by_post_and_from_airflows_own_page_only(
-    order: str, server: Server, boss: Browser, connections: Connections
-) -> None:
-    before = audit("oac.check"), audit("oac.sign_in")
+def test_an_order_is_given_by_post_and_from_airflows_own_page_only(order: str, server: Server, boss: Browser) -> None:
+    before = web.audit("oac.check"), web.audit("oac.sign_in")
     for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"):
         assert boss.request(method, f"{order}/oac_default").status_code == 405
     # Each kind with one order; each order with the kinds that end a parser, or that a browser sends by itself.
@@ -157,19 +140,17 @@ def test_an_order_is_given_by_post_and_from_airflows_own_page_only(
         answer = boss.post(f"{order}/oac_default")
         assert (origin, answer.status_code) == (origin, 403)
         assert "does not come from an Airflow page" in answer.json()["detail"]
-    assert (audit("oac.check"), audit("oac.sign_in")) == before
+    assert (web.audit("oac.check"), web.audit("oac.sign_in")) == before
 
 
-def test_behind_a_proxy_the_address_that_airflow_is_told_counts(
-    boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_behind_a_proxy_the_address_that_airflow_is_told_counts(boss: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/here")
     boss.headers["Origin"] = "https://airflow.example.com"
     assert boss.post("state/oac_default").status_code == 200
 
 
 @EACH_ORDER
-def test_a_connection_that_is_not_there_or_not_ours(order: str, boss: Browser, connections: Connections) -> None:
+def test_a_connection_that_is_not_there_or_not_ours(order: str, boss: Browser) -> None:
     for conn_id in ("not_there", "oac_seal"):
         answer = boss.post(f"{order}/{conn_id}")
         assert (answer.status_code, conn_id in answer.json()["detail"]) == (404, True)
@@ -180,7 +161,7 @@ def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_righ
     order: str, boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connections.oac("sys_prod")
-    deciding(monkeypatch, "connection", lambda conn_id: conn_id != "sys_prod")
+    web.deciding(monkeypatch, "connection", lambda conn_id: conn_id != "sys_prod")
     # The last one begins with a long s, whose upper case is S.
     for spelling in ("sys_prod", "SYS_PROD", "Sys_Prod", "\u017fys_prod"):
         assert boss.post(f"{order}/{spelling}").status_code == 404
@@ -192,8 +173,8 @@ def test_another_spelling_of_a_connection_of_the_environment_gives_no_other_righ
 @pytest.mark.usefixtures("teams")
 def test_a_connection_of_a_team_is_the_teams(server: Server) -> None:
     we, they = (server.session(name, "OP", teams=[name]) for name in ("us", "them"))
-    assert "127.0.0.1" in card(we.get("").text, "oac_of_us")
-    assert "level-good" in card(we.post("check/oac_of_us").text, "oac_of_us")
+    assert "127.0.0.1" in web.card(we.get("").text, "oac_of_us")
+    assert "level-good" in web.card(we.post("check/oac_of_us").text, "oac_of_us")
     assert "oac_of_us" not in they.get("").text
     for method, address, status in (
         ("POST", "check/", 404), ("POST", "state/", 404), ("POST", "sign-in/", 404), ("GET", "?connection=", 200),
@@ -209,25 +190,25 @@ def test_a_connection_of_a_team_is_the_teams(server: Server) -> None:
 def test_a_check_is_shown_kept_and_in_the_audit_log(boss: Browser, connections: Connections) -> None:
     answer = boss.post("check/oac_default")
     assert answer.status_code == 200
-    assert re.search("level-good.*Signed in at", card(answer.text, "oac_default"), re.DOTALL)
+    assert re.search("level-good.*Signed in at", web.card(answer.text, "oac_default"), re.DOTALL)
     assert not secrets_in(answer.text, connections)
-    entry = audit("oac.check")[-1]
+    entry = web.audit("oac.check")[-1]
     assert entry == {
         "by": "boss", "connection_id": "oac_default", "works": True, "failed": None, "reason": None,
         "token_lifetime": entry["token_lifetime"],
     }  # fmt: skip
     shown = r'worked, <time datetime="[-:T.\d]+\+00:00">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC</time>, by boss'
-    assert re.search(shown, card(boss.get("").text, "oac_default"))
+    assert re.search(shown, web.card(boss.get("").text, "oac_default"))
 
 
 def test_a_check_that_fails_says_where_and_the_page_says_why_afterwards(
     boss: Browser, connections: Connections
 ) -> None:
     connections.oac("oac_wrong", certificate_alias="not-imported")
-    shown = card(boss.post("check/oac_wrong").text, "oac_wrong")
+    shown = web.card(boss.post("check/oac_wrong").text, "oac_wrong")
     for text_ in ("level-bad", "failed at sign-in", 'class="step-failed"'):
         assert text_ in shown
-    later = card(boss.get("").text, "oac_wrong")
+    later = web.card(boss.get("").text, "oac_wrong")
     assert re.search(r'<p class="problem reason">[^<]*certificate_alias', later)
     assert not secrets_in(later, connections)
 
@@ -244,8 +225,8 @@ def test_a_connection_of_another_fernet_key_fails_its_check(boss: Browser) -> No
         with create_session() as session:
             session.execute(delete(table).where(table.c.conn_id == "oac_other_key"))
     assert answer.status_code == 200, answer.text
-    assert "Airflow cannot read it" in card(answer.text, "oac_other_key")
-    entry = audit("oac.check")[-1]
+    assert "Airflow cannot read it" in web.card(answer.text, "oac_other_key")
+    entry = web.audit("oac.check")[-1]
     assert (entry["connection_id"], entry["works"], entry["failed"]) == ("oac_other_key", False, "connection")
 
 
@@ -261,15 +242,15 @@ def test_entries_of_the_audit_log_that_are_no_checks_are_left_out_and_counted(
     ]  # fmt: skip
     # Members that are ours are not an entry's to say.
     for entry in (good, *strange, {**good, "at": "never", "by": "somebody else", "works": False}):
-        note("oac.check", entry)
+        web.note("oac.check", entry)
     page = boss.get("")
     assert page.status_code == 200
-    assert re.search(r"failed at an unknown step, <time .* UTC</time>, by boss", card(page.text, "oac_default"))
+    assert re.search(r"failed at an unknown step, <time .* UTC</time>, by boss", web.card(page.text, "oac_default"))
     assert f"unreadable entries of the audit log: {len(strange)}." in page.text
 
 
 def test_checks_have_limits_and_hold_up_nobody(boss: Browser, connections: Connections) -> None:
-    with silent() as (url, arrived, let_go), ThreadPoolExecutor(5) as pool:
+    with web.silent() as (url, arrived, let_go), ThreadPoolExecutor(5) as pool:
         for number in range(5):
             connections.oac(f"oac_silent_{number}", host=url, read_timeout=900000, connect_timeout=900000)
         running = []
@@ -296,17 +277,17 @@ def test_a_deployment_that_forbids_tests_of_connections_sends_no_credentials(
     answer = boss.post(f"{order}/{person}")
     assert (answer.status_code, "[core] test_connection" in answer.json()["detail"]) == (403, True)
     assert quick.control.calls("identity", "token") == quick.control.calls("identity", "device") == 0
-    assert f'<button data-do="{order}" disabled ' in card(boss.get("").text, person)
+    assert f'<button data-do="{order}" disabled ' in web.card(boss.get("").text, person)
 
 
 def test_a_person_signs_in_and_a_task_goes_on_from_there(boss: Browser, person: str, quick: Simulator) -> None:
-    name, said = sign_in(boss, person, lambda code: quick.control.approve_device(code, user=ADMIN))
+    name, said = web.sign_in(boss, person, lambda code: quick.control.approve_device(code, user=ADMIN))
     assert (name, f"Signed in as {ADMIN}" in said) == ("done", True)
     shown = boss.post(f"state/{person}").text
-    assert "level-good" in card(shown, person)
-    assert ADMIN in card(shown, person)
+    assert "level-good" in web.card(shown, person)
+    assert ADMIN in web.card(shown, person)
     entry = {"by": "boss", "connection_id": person, "outcome": "signed in", "owner": ADMIN}
-    assert audit("oac.sign_in")[-1] == entry
+    assert web.audit("oac.sign_in")[-1] == entry
     hook = OACHook(person)
     assert hook.run(system.get()).service_instance_key == "dev"
     kept = hook.store_entry and hook.store_entry.read()
@@ -317,12 +298,12 @@ def test_a_person_signs_in_and_a_task_goes_on_from_there(boss: Browser, person: 
 
 def test_who_closes_the_page_gives_up(boss: Browser, person: str, quick: Simulator) -> None:
     with boss.post(f"sign-in/{person}", stream=True) as answer:
-        name, data = next(events(answer))
+        name, data = next(web.events(answer))
         # The device code itself stays on the server.
         assert (name, sorted(data)) == ("code", ["address", "left", "link", "user_code"])
-    while not any(entry["connection_id"] == person for entry in audit("oac.sign_in")):
+    while not any(entry["connection_id"] == person for entry in web.audit("oac.sign_in")):
         pass
-    assert audit("oac.sign_in")[-1]["outcome"] == "given up"
+    assert web.audit("oac.sign_in")[-1]["outcome"] == "given up"
     quick.control.approve_device(data["user_code"], user=ADMIN)
     assert "No user has signed in yet" in boss.post(f"state/{person}").text
 
@@ -332,13 +313,13 @@ def no_code(_code: str) -> None:
 
 
 def test_a_sign_in_that_cannot_serve_is_refused(boss: Browser, person: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, said = sign_in(boss, "oac_default", no_code)
+    name, said = web.sign_in(boss, "oac_default", no_code)
     assert (name, "needs no person" in said) == ("failed", True)
-    assert "sign-in" not in card(boss.get("").text, "oac_default")
+    assert "sign-in" not in web.card(boss.get("").text, "oac_default")
     monkeypatch.setenv("AIRFLOW__OAC__STORE", "memory")
-    name, said = sign_in(boss, person, no_code)
+    name, said = web.sign_in(boss, person, no_code)
     assert (name, "[oac] store is memory" in said) == ("failed", True)
-    shown = card(boss.get("").text, person)
+    shown = web.card(boss.get("").text, person)
     assert '<button data-do="sign-in" disabled ' in shown
     assert "[oac] store is memory" in shown
 
@@ -348,23 +329,23 @@ def test_sign_ins_have_a_limit(server: Server, boss: Browser, person: str, quick
 
     # A sign-in whose browser is gone, such as that of an earlier test, ends before its next poll.
     until(lambda: not _running or None, 60, lambda: f"{len(_running)} sign-ins of earlier tests are in progress")
-    before = len(audit("oac.sign_in"))
+    before = len(web.audit("oac.sign_in"))
     # Kept, since a reader that is collected closes its connection, and its sign-in ends.
     readers = []
     with ExitStack() as stack:
         for number in range(MOST_SIGN_INS // MOST_OF_A_USER):
             user = server.session(f"boss-{number}", "admin")
             for _ in range(MOST_OF_A_USER):
-                readers.append(events(stack.enter_context(user.post(f"sign-in/{person}", stream=True))))
+                readers.append(web.events(stack.enter_context(user.post(f"sign-in/{person}", stream=True))))
                 assert next(readers[-1])[0] == "code"
-            name, said = sign_in(user, person, no_code)
+            name, said = web.sign_in(user, person, no_code)
             assert (name, "You have 2 sign-ins in progress" in said) == ("failed", True)
-        name, said = sign_in(boss, person, no_code)
+        name, said = web.sign_in(boss, person, no_code)
         assert (name, "Try again in a few minutes" in said) == ("failed", True)
-    while len(audit("oac.sign_in")) < before + MOST_SIGN_INS:
+    while len(web.audit("oac.sign_in")) < before + MOST_SIGN_INS:
         pass
     with boss.post(f"sign-in/{person}", stream=True) as answer:
-        assert next(events(answer))[0] == "code"
+        assert next(web.events(answer))[0] == "code"
 
 
 # --------------------------------------------------------------------------------------------- what is out of order
@@ -379,7 +360,7 @@ def test_sign_ins_have_a_limit(server: Server, boss: Browser, person: str, quick
     ],
 )
 def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
-    table: str, said: str, still: str, boss: Browser, connections: Connections
+    table: str, said: str, still: str, boss: Browser
 ) -> None:
     def rename(before: str, after: str) -> None:
         with create_session() as session:
@@ -396,9 +377,9 @@ def test_an_airflow_with_other_tables_is_said_and_the_rest_is_shown(
 
 
 def test_what_was_not_foreseen_is_an_error_page_with_the_same_headers(
-    boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
+    boss: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deciding(monkeypatch, "connection", fails)
+    web.deciding(monkeypatch, "connection", web.fails)
     for answer in (boss.get(""), boss.post("state/x")):
         assert answer.status_code == 500
         assert "does not support this Airflow version" in answer.text
@@ -409,6 +390,8 @@ def test_what_was_not_foreseen_is_an_error_page_with_the_same_headers(
 def test_a_page_asks_the_token_store_once_and_waits_a_few_seconds_for_it(
     boss: Browser, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import redis
+
     monkeypatch.setenv("AIRFLOW__OAC__STORE", "redis")
     for number in range(5):
         connections.oac(f"oac_stored_{number}")
@@ -422,4 +405,4 @@ def test_a_page_asks_the_token_store_once_and_waits_a_few_seconds_for_it(
         monkeypatch.setenv("AIRFLOW__OAC__REDIS_URL", f"redis://127.0.0.1:{silent_one.getsockname()[1]}")
         page = boss.get("").text
     for number in range(5):
-        assert "did not answer within 3 s" in card(page, f"oac_stored_{number}")
+        assert "did not answer within 3 s" in web.card(page, f"oac_stored_{number}")

@@ -14,21 +14,9 @@ from airflow_provider_oac._compat import frames_have_addresses
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.links import work_request_page
 from oac_simulator.launch import Simulator
+from tests.integration import web_page as web
 from tests.integration.servers import unused_port
-from tests.integration.web_page import (  # noqa: F401 (fixtures)
-    Browser,
-    Server,
-    a_boss,
-    a_database,
-    a_reader,
-    api_server,
-    deciding,
-    fails,
-    leave_work,
-    rows,
-    silent,
-    work_request,
-)
+from tests.integration.web_page import Browser, Server, a_boss, a_database, a_reader, api_server  # noqa: F401 (fixtures)
 from tests.tasks import Connections, Task, backup_operator
 
 pytest.importorskip("airflow.api_fastapi.core_api.security", reason="Airflow 2.11 has no such pages")
@@ -41,13 +29,13 @@ BACKUP = {"dag_id": "oac_nightly", "run_id": "run", "task_id": "backup"}
 def shown(browser: Browser, **wanted: object) -> list[str]:
     page = browser.get("", params=wanted)
     assert page.status_code == 200
-    return rows(page.text)
+    return web.rows(page.text)
 
 
 def test_recent_work_requests_are_those_that_tasks_told_airflow(reader: Browser) -> None:
-    leave_work("oac_nightly", "backup", "deferred", work_request("lfc-cc:17-c9:3"))
-    leave_work("oac_nightly", "export", "success", work_request("12345", oac_conn_id="oac_export"))
-    leave_work("oac_nightly", "next", None, work_request("5"))
+    web.leave_work("oac_nightly", "backup", "deferred", web.work_request("lfc-cc:17-c9:3"))
+    web.leave_work("oac_nightly", "export", "success", web.work_request("12345", oac_conn_id="oac_export"))
+    web.leave_work("oac_nightly", "next", None, web.work_request("5"))
     found = shown(reader)
     assert len(found) == 3
     for texts in (
@@ -58,30 +46,30 @@ def test_recent_work_requests_are_those_that_tasks_told_airflow(reader: Browser)
 
 
 def test_xcoms_that_are_no_work_requests_are_left_out_and_counted(boss: Browser) -> None:
-    good = work_request("12345")
+    good = web.work_request("12345")
     strange = [
         "", "x", 5, True, 1e300, [], {}, {"work_request_id": "1"}, {**good, "address": None},
         {**good, "oac_conn_id": ""}, {**good, "work_request_id": 5}, {**good, "work_request_id": "1" * 5000},
         "json:no JSON", "json:" + "[" * 3000, 'json:"http://h/1', "json:NaN", "json:null",
     ]  # fmt: skip
     # The last one is readable, and no text of UTF-8.
-    for number, value in enumerate([*strange, good, work_request("\ud800")]):
-        leave_work("oac_strange", f"task_{number}", "success", value)
+    for number, value in enumerate([*strange, good, web.work_request("\ud800")]):
+        web.leave_work("oac_strange", f"task_{number}", "success", value)
     page = boss.get("")
     assert page.status_code == 200
-    assert len(rows(page.text)) == 2
+    assert len(web.rows(page.text)) == 2
     assert f"unreadable XComs: {len(strange)}." in page.text
 
 
 def test_they_are_filtered_and_more_are_shown_on_demand(boss: Browser) -> None:
     for number in range(25):
-        leave_work("oac_nightly", f"task_{number}", "success", work_request(f"of-nightly-{number}"))
-    leave_work("oac_weekly", "a", "failed", work_request("of-weekly"))
-    leave_work("oac_weekly", "c", None, work_request("of-a-task-that-waits"))
-    leave_work("oac_weekly", "b", "success", work_request("of-another", oac_conn_id="oac_other"))
+        web.leave_work("oac_nightly", f"task_{number}", "success", web.work_request(f"of-nightly-{number}"))
+    web.leave_work("oac_weekly", "a", "failed", web.work_request("of-weekly"))
+    web.leave_work("oac_weekly", "c", None, web.work_request("of-a-task-that-waits"))
+    web.leave_work("oac_weekly", "b", "success", web.work_request("of-another", oac_conn_id="oac_other"))
     for address, count in (("", 20), ("?rows=100", 28)):
         page = boss.get(address).text
-        assert (len(rows(page)), "There may be more" in page) == (count, count == 20)
+        assert (len(web.rows(page)), "There may be more" in page) == (count, count == 20)
     assert len(shown(boss, dag_id="oac_nightly", rows=100)) == 25
     assert len(shown(boss, dag_id="oac_weekly")) == 3
     assert ["of-a-task-that-waits" in row for row in shown(boss, state="none")] == [True]
@@ -94,9 +82,9 @@ def test_they_are_filtered_and_more_are_shown_on_demand(boss: Browser) -> None:
 def test_a_user_sees_those_of_the_dags_that_the_auth_manager_shows(
     server: Server, reader: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave_work("oac_nightly", "backup", "success", work_request("1"))
-    leave_work("oac_secret", "backup", "success", work_request("2"))
-    deciding(monkeypatch, "dag", lambda dag_id: dag_id == "oac_nightly")
+    web.leave_work("oac_nightly", "backup", "success", web.work_request("1"))
+    web.leave_work("oac_secret", "backup", "success", web.work_request("2"))
+    web.deciding(monkeypatch, "dag", lambda dag_id: dag_id == "oac_nightly")
     assert ["oac_nightly" in row for row in shown(reader)] == [True]
     assert shown(reader, dag_id="oac_secret") == []
     tasks = [{**BACKUP, "dag_id": "oac_secret", **other} for other in ({}, {"task_id": "x"}, {"dag_id": "x"})]
@@ -120,13 +108,13 @@ def test_the_menu_has_an_entry_for_users_who_would_see_something(
     server: Server, boss: Browser, reader: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (entries(boss), entries(reader)) == (["oac/"], [])
-    leave_work("oac_nightly", "backup", "success", work_request("1"))
+    web.leave_work("oac_nightly", "backup", "success", web.work_request("1"))
     assert entries(reader) == ["oac/"]
-    deciding(monkeypatch, "dag", lambda dag_id: dag_id == "another")
+    web.deciding(monkeypatch, "dag", lambda dag_id: dag_id == "another")
     assert entries(reader) == []
     assert server.nobody().get("/api/v2/plugins").status_code == 401
     # An unforeseen failure of the page hides nothing.
-    deciding(monkeypatch, "connection", fails)
+    web.deciding(monkeypatch, "connection", web.fails)
     assert entries(boss) == ["oac/"]
 
 
@@ -139,7 +127,7 @@ def backup(connections: Connections, clean: Simulator) -> dict[str, Any]:
     task = Task(lambda: backup_operator(deferrable=True))
     task.start()
     known: dict[str, Any] = task.ti.xcoms["oac_work_request"]
-    leave_work("oac_nightly", "backup", "deferred", known)
+    web.leave_work("oac_nightly", "backup", "deferred", known)
     OACHook("oac_default").wait(known["work_request_id"])
     clean.control.reset_counters()
     return known
@@ -195,7 +183,7 @@ def test_the_gate_for_credentials_holds_for_work_requests(
 def test_what_oac_answers_is_for_all_who_may_see_the_task_and_what_is_wrong_with_a_connection_for_its_editors(
     boss: Browser, reader: Browser, backup: dict[str, Any], connections: Connections
 ) -> None:
-    leave_work("oac_nightly", "unknown", "success", {**backup, "work_request_id": "12345"})
+    web.leave_work("oac_nightly", "unknown", "success", {**backup, "work_request_id": "12345"})
     answer = ask(reader, "unknown")
     assert (answer.status_code, "HTTP 404" in answer.text, "data-ended" in answer.text) == (200, True, False)
     # It leads elsewhere by now, and is not asked.
@@ -208,11 +196,11 @@ def test_what_oac_answers_is_for_all_who_may_see_the_task_and_what_is_wrong_with
 def test_few_work_requests_are_asked_for_at_a_time_and_each_once(
     boss: Browser, reader: Browser, connections: Connections
 ) -> None:
-    with silent() as (url, arrived, let_go), ThreadPoolExecutor(5) as pool:
+    with web.silent() as (url, arrived, let_go), ThreadPoolExecutor(5) as pool:
         connections.oac("oac_silent", host=url)
         for number in range(5):
-            known = work_request(str(number), oac_conn_id="oac_silent", address=url)
-            leave_work("oac_nightly", f"task_{number}", "deferred", known)
+            known = web.work_request(str(number), oac_conn_id="oac_silent", address=url)
+            web.leave_work("oac_nightly", f"task_{number}", "deferred", known)
         running = []
         for number in range(4):
             running.append(pool.submit(ask, boss, f"task_{number}"))
@@ -228,8 +216,8 @@ def test_few_work_requests_are_asked_for_at_a_time_and_each_once(
 def test_a_connection_of_another_team_than_the_dags_is_not_asked(
     server: Server, boss: Browser, backup: dict[str, Any], clean: Simulator
 ) -> None:
-    leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
-    leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
+    web.leave_work("oac_nightly", "theirs", "success", {**backup, "oac_conn_id": "oac_of_us"})
+    web.leave_work("oac_nightly", "nobodys", "success", {**backup, "oac_conn_id": "oac_not_us"})
     assert "it does not exist, or Airflow cannot read it" in ask(boss, "theirs").text
     # A user of another team does not learn that there is such a Connection.
     other = server.session("other", "OP", teams=["them"])

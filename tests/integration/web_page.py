@@ -20,7 +20,7 @@ from airflow.models.log import Log
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from cryptography.fernet import Fernet
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import String, delete, insert, select, type_coerce
 
 from airflow_provider_oac.links import WORK_REQUEST
 from tests.integration.servers import Reply, Seen, answering
@@ -196,11 +196,10 @@ def leave_work(dag_id: str, task_id: str, state: str | None, value: object) -> N
         row = {"dag_id": dag_id, "run_id": "run", "task_id": task_id, "map_index": -1}
         task = {"state": state, "pool": "default_pool", "pool_slots": 1, "max_tries": 0, "executor_config": {}}
         session.execute(insert(TaskInstance).values(**row, **task))
+        if isinstance(value, str) and value.startswith("json:"):
+            value = type_coerce(value.removeprefix("json:"), String)
         result = {"key": WORK_REQUEST, "value": value, "dag_run_id": run_id, "timestamp": now}
         session.execute(insert(XComModel).values(**row, **result))
-        if isinstance(value, str) and value.startswith("json:"):
-            raw = {"raw": value.removeprefix("json:"), "task_id": task_id}
-            session.execute(text("UPDATE xcom SET value = :raw WHERE task_id = :task_id"), raw)
 
 
 def work_request(work_request_id: str, **changes: object) -> dict[str, object]:
