@@ -54,18 +54,15 @@ class Done:
 
 
 class Running:
-    """A command under way in a fork.
+    """A command under way in a fork, in a folder of its own.
 
     :param ended: is told what came of it.
     """
 
     def __init__(
-        self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], stdin: str,
-        ended: Callable[[Done], None],
-    ) -> None:  # fmt: skip
+        self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], ended: Callable[[Done], None]
+    ) -> None:
         self._folder, self._ended = folder, ended
-        folder.mkdir()
-        (folder / "in").write_text(stdin)
         self._process = _FORKS.Process(target=_run, args=(str(folder), arguments, environment))
         self._process.start()
 
@@ -74,24 +71,20 @@ class Running:
         assert self._process.pid
         os.kill(self._process.pid, signal.SIGINT)
 
-    def said(self) -> str:
-        """Standard error so far."""
-        path = self._folder / "err"
-        return path.read_text() if path.exists() else ""
-
     def until(self, word: str) -> str:
         """Wait until a line of standard error has a word, and return that line. The test's own limit ends this."""
         while True:
-            lines = [line for line in self.said().split("\n")[:-1] if word in line]
+            said = (self._folder / "err").read_text()
+            lines = [line for line in said.split("\n")[:-1] if word in line]
             if lines:
                 return lines[0]
-            assert self._process.is_alive(), self.said()
+            assert self._process.is_alive(), said
             time.sleep(0.02)
 
     def done(self) -> Done:
         """Wait for the end."""
         self._process.join()
-        done = Done(self._process.exitcode, (self._folder / "out").read_text(), self.said())
+        done = Done(self._process.exitcode, *((self._folder / name).read_text() for name in ("out", "err")))
         self._ended(done)
         return done
 
@@ -124,7 +117,10 @@ class CommandLine:
         """Begin a command in a fork."""
         self._count += 1
         folder = self.folder / f"command-{self._count}"
-        return Running(folder, arguments, self.environment, stdin, self.all_done.append)
+        folder.mkdir()
+        for name, text in (("in", stdin), ("out", ""), ("err", "")):
+            (folder / name).write_text(text)
+        return Running(folder, arguments, self.environment, self.all_done.append)
 
     def run(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command in a fork."""
@@ -157,7 +153,7 @@ def _run(folder: str, arguments: tuple[str, ...], environment: dict[str, str]) -
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     for descriptor, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
-        os.dup2(os.open(name, flags | os.O_CREAT, 0o600), descriptor)
+        os.dup2(os.open(name, flags), descriptor)
     sys.stdin = io.TextIOWrapper(io.FileIO(0), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding="utf-8")
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", write_through=True)
