@@ -91,12 +91,6 @@ def place(tmp_path: Path) -> Callable[[AuthSettings], StoreEntry]:
 
 
 @pytest.fixture
-def rule(request: pytest.FixtureRequest) -> str:
-    """The rule that a test is about."""
-    return str(request.param)
-
-
-@pytest.fixture
 def openlineage(monkeypatch: pytest.MonkeyPatch) -> None:
     """As much of OpenLineage's provider and client as is used, where they are not installed."""
     try:

@@ -249,6 +249,7 @@ def test_what_oac_or_its_gateway_says_fails_where_it_matters(connections: Connec
     clean.control.user(ADMIN, roles=[])
     step = failed()
     assert (step.name, "lacks the application role" in step.text) == ("rights", True)
+    assert "DV Content Author" in step.text
     clean.control.reset()
     with answering(lambda _seen: Reply(503)) as gateway:
         connections.oac(host=gateway.url)
