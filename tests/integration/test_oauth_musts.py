@@ -26,7 +26,7 @@ from airflow_provider_oac.exceptions import OACAuthError
 from airflow_provider_oac.transport.io import IO
 from tests.drivers import Drive
 from tests.integration.raw_domain import FIRST, OPAQUE, SECOND, SECRET, Domain, form
-from tests.integration.servers import Reply
+from tests.integration.servers import Reply, answering
 
 Place = Callable[[AuthSettings], StoreEntry]
 BY_SECRET = {"private_key": None, "client_secret": SECRET}
@@ -108,3 +108,17 @@ def test_a_new_refresh_token_takes_the_place_of_the_old_one(
         with pytest.raises(OACAuthError, match="login --oac-conn-id oac"):
             drive(Session(settings, MemoryStore(), entry).token)
     assert [form(seen) for seen in domain.token_calls] == [*sent, {**sent[0], "refresh_token": second}]
+
+
+def test_no_token_goes_where_a_redirect_leads_and_the_refresh_token_still_works(
+    domain: Domain, drive: Drive, place: Place
+) -> None:
+    """RFC 6749 10.3, 10.4: tokens are confidential in transit."""
+    settings = domain.settings(**CHAIN)
+    entry = place(settings)
+    with answering() as elsewhere:
+        domain.answers = [Reply(307, headers=[("Location", f"{elsewhere.url}/oauth2/v1/token")])]
+        with pytest.raises(OACAuthError, match="redirects are never followed"):
+            drive(Session(settings, MemoryStore(), entry).token)
+        assert not elsewhere.seen
+    assert drive(Session(settings, MemoryStore(), entry).token).access_token == OPAQUE
