@@ -44,7 +44,9 @@ def test_the_simulator_agrees(shell: CommandLine) -> None:
     assert shell.control.calls("dev", "POST /snapshots") == 0
 
 
-def test_the_mcp_server_is_asked_if_it_is_wanted(shell: CommandLine) -> None:
+@pytest.mark.parametrize("reply", ["json", "sse"])
+def test_the_mcp_server_is_asked_if_it_is_wanted(reply: str, shell: CommandLine) -> None:
+    shell.control.settings(mcp_reply=reply)
     done = shell.run("conformance", "--json", "--sql", "Sales History")
     answers = {name: text for name, text in done.json["answers"].items() if name.startswith("MCP")}
     assert (done.code, len(answers)) == (0, 18)

@@ -211,13 +211,13 @@ def work_request(work_request_id: str, **changes: object) -> dict[str, object]:
 @contextmanager
 def silent() -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
     """A server that takes requests and says nothing: its address, a wait for one more request, and an end to its
-    silence, which is an error."""
+    silence: it is away, and callers try again for a while."""
     came, told = threading.Semaphore(0), threading.Event()
 
     def reply(_seen: Seen) -> Reply:
         came.release()
         told.wait(60)
-        return Reply(400)
+        return Reply(503)
 
     def arrived() -> None:
         assert came.acquire(timeout=30), "nobody came"
