@@ -206,8 +206,8 @@ def test_a_check_that_fails_says_where_and_the_page_says_why_afterwards(
 ) -> None:
     connections.oac("oac_wrong", certificate_alias="not-imported")
     shown = web.card(boss.post("check/oac_wrong").text, "oac_wrong")
-    for text_ in ("level-bad", "failed at sign-in", 'class="step-failed"'):
-        assert text_ in shown
+    for said in ("level-bad", "failed at sign-in", 'class="step-failed"'):
+        assert said in shown
     later = web.card(boss.get("").text, "oac_wrong")
     assert re.search(r'<p class="problem reason">[^<]*certificate_alias', later)
     assert not secrets_in(later, connections)
