@@ -10,15 +10,23 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.fernet import Fernet
+
+from oac_simulator.launch import Simulator
+from tests.tasks import SEAL_PASSWORD, oac_connection
+
+PERSON = "oac_person"
 
 _PRELOADED = [
     "airflow_provider_oac.hooks.oac",
@@ -46,48 +54,51 @@ class Done:
 
 
 class Running:
-    """A command under way in a fork."""
+    """A command under way in a fork, in a folder of its own.
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], stdin: str) -> None:
-        self._folder = folder
-        folder.mkdir()
-        (folder / "in").write_text(stdin)
+    :param ended: is told what came of it.
+    """
+
+    def __init__(
+        self, folder: Path, arguments: tuple[str, ...], environment: dict[str, str], ended: Callable[[Done], None]
+    ) -> None:
+        self._folder, self._ended = folder, ended
         self._process = _FORKS.Process(target=_run, args=(str(folder), arguments, environment))
         self._process.start()
 
-    @property
-    def pid(self) -> int:
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
         assert self._process.pid
-        return self._process.pid
-
-    def said(self) -> str:
-        """Standard error so far."""
-        path = self._folder / "err"
-        return path.read_text() if path.exists() else ""
+        os.kill(self._process.pid, signal.SIGINT)
 
     def until(self, word: str) -> str:
         """Wait until a line of standard error has a word, and return that line. The test's own limit ends this."""
         while True:
-            lines = [line for line in self.said().split("\n")[:-1] if word in line]
+            said = (self._folder / "err").read_text()
+            lines = [line for line in said.split("\n")[:-1] if word in line]
             if lines:
                 return lines[0]
-            assert self._process.is_alive(), self.said()
+            assert self._process.is_alive(), said
             time.sleep(0.02)
 
     def done(self) -> Done:
         """Wait for the end."""
         self._process.join()
-        return Done(self._process.exitcode, (self._folder / "out").read_text(), self.said())
+        done = Done(self._process.exitcode, *((self._folder / name).read_text() for name in ("out", "err")))
+        self._ended(done)
+        return done
 
 
 class CommandLine:
     """A shell in which Connections and the store are set up by the environment.
 
     :param folder: of this test.
+    :param simulator: what the Connections lead to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, simulator: Simulator) -> None:
+        self.folder, self.simulator = folder, simulator
+        self.control = simulator.control
         self.fernet_key = Fernet.generate_key().decode()
         self.store = folder / "store"
         self.environment = {
@@ -105,13 +116,15 @@ class CommandLine:
     def start(self, *arguments: str, stdin: str = "") -> Running:
         """Begin a command in a fork."""
         self._count += 1
-        return Running(self.folder / f"command-{self._count}", arguments, self.environment, stdin)
+        folder = self.folder / f"command-{self._count}"
+        folder.mkdir()
+        for name, text in (("in", stdin), ("out", ""), ("err", "")):
+            (folder / name).write_text(text)
+        return Running(folder, arguments, self.environment, self.all_done.append)
 
     def run(self, *arguments: str, stdin: str = "") -> Done:
         """Run a command in a fork."""
-        done = self.start(*arguments, stdin=stdin).done()
-        self.all_done.append(done)
-        return done
+        return self.start(*arguments, stdin=stdin).done()
 
     def popen(self, *command: str, **details: Any) -> subprocess.Popen[str]:
         """Begin a process anew: `python -m` with these arguments, in the folder of the test."""
@@ -140,8 +153,36 @@ def _run(folder: str, arguments: tuple[str, ...], environment: dict[str, str]) -
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     for descriptor, name, flags in ((0, "in", os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
-        os.dup2(os.open(name, flags | os.O_CREAT, 0o600), descriptor)
+        os.dup2(os.open(name, flags), descriptor)
     sys.stdin = io.TextIOWrapper(io.FileIO(0), encoding="utf-8")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding="utf-8")
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", write_through=True)
     main(arguments)
+
+
+def person(simulator: Simulator, **extra: Any) -> dict[str, Any]:
+    """A Connection for a device sign-in, whose application has a secret."""
+    unset = {"user": None, "private_key": None, "certificate_alias": None}
+    connection = oac_connection(simulator.ready, **{**unset, "grant": "device_code", **extra})
+    return {**connection, "password": simulator.ready["client_secret"]}
+
+
+@pytest.fixture(name="shell")
+def a_shell(quick: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
+    """A shell with Connections: for a person, for an administrator by assertion, and for the password of snapshots.
+
+    What its commands said is searched for secrets at the end.
+    """
+    commands = CommandLine(tmp_path, quick)
+    commands.connection(PERSON, person(quick))
+    commands.connection("oac_default", oac_connection(quick.ready))
+    commands.connection("oac_seal", {"conn_type": "generic", "password": SEAL_PASSWORD})
+    yield commands
+    secrets = {quick.ready["client_secret"], *quick.ready["users"].values(), commands.fernet_key, SEAL_PASSWORD}
+    secrets |= {line for line in Path(quick.ready["private_key_file"]).read_text().splitlines()[1:-1] if len(line) > 20}
+    for done in commands.all_done:
+        shown = done.out + done.err
+        assert not [secret for secret in secrets if secret in shown]
+        assert not re.search(r"eyJ[\w-]{10,}\.", shown)
+        # Airflow 2.11 logs one of its own where it has no database.
+        assert "cli/process.py" not in shown

@@ -41,6 +41,13 @@ def connections(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> Connection
     return known
 
 
+@pytest.fixture
+def quick(clean: Simulator) -> Simulator:
+    """A domain that asks to be polled every second for a device code, and does not need five of them."""
+    clean.control.settings(device_interval=1, device_send_interval=True)
+    return clean
+
+
 @pytest.fixture(params=["blocking", "deferred"])
 def deferrable(request: pytest.FixtureRequest) -> bool:
     """The test runs twice: waiting in the worker, and in the triggerer."""
@@ -81,12 +88,6 @@ def place(tmp_path: Path) -> Callable[[AuthSettings], StoreEntry]:
     """Gives the place of a sign-in in a store of this test."""
     vault = EncryptedStore(FileStore(str(tmp_path / "store")), [Fernet.generate_key().decode()])
     return vault.store_entry
-
-
-@pytest.fixture
-def rule(request: pytest.FixtureRequest) -> str:
-    """The rule that a test is about."""
-    return str(request.param)
 
 
 @pytest.fixture

@@ -1,21 +1,18 @@
-"""The commands that look, call and make keys."""
+"""The commands that look, call and make keys, and what all commands refuse."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
+import re
 from pathlib import Path
 
 import pytest
 
-from oac_simulator.launch import Simulator
-from tests.integration.commands import CommandLine
-from tests.integration.test_command_line import shell  # noqa: F401 (a fixture)
+from tests.integration.commands import CommandLine, a_shell  # noqa: F401 (a fixture)
 from tests.tasks import ADMIN, oac_connection
 from tests.unit.auth.tokens import access_token
 
-HAS_COMMANDS = True
 try:
     from airflow.cli.cli_config import ActionCommand  # noqa: F401
     from airflow.providers_manager import ProvidersManager
@@ -25,119 +22,90 @@ except ImportError:
     HAS_COMMANDS = False
 
 
-@pytest.fixture
-def robot(shell: CommandLine, clean: Simulator) -> CommandLine:  # noqa: F811
-    """A shell with a Connection that needs nobody."""
-    shell.connection("oac_default", oac_connection(clean.ready))
-    return shell
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("", 2, "the following arguments are required"),
+        ("sign-in", 2, "import-tokens"),
+        ("check --oac-conn-id nobody", 1, "Airflow has no Connection 'nobody'"),
+        ("check --oac-conn-id a_bucket", 1, "is of the type 'aws', not"),
+        ("import-tokens missing --oac-conn-id oac_person", 1, "missing cannot be read: No such file"),
+        ("import-tokens ../binary --oac-conn-id oac_person", 1, "binary cannot be read: it is not UTF-8 text"),
+        ("import-tokens ../huge --oac-conn-id oac_person", 1, "huge is larger than 1048576 characters"),
+        ("call FETCH /system", 2, "invalid choice"),
+        ("call GET https://elsewhere.example.com/x", 1, "sends its token only to"),
+        ("call GET /system --output no-folder/answer", 1, "cannot be written: No such file"),
+        ("call POST /snapshots --data {type:REGISTER}", 1, "--data is not JSON"),
+        ("keygen --folder keys --name ../x", 1, "cannot be an alias"),
+        ("keygen --folder keys --days 0", 1, "is not between 1 and 3650"),
+        ("decode", 1, "This is not a readable access token"),
+        ("decode ../nested", 1, "This is not a readable access token"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(command: str, code: int, said: str, shell: CommandLine) -> None:
+    shell.connection("a_bucket", {"conn_type": "aws", "password": "not-to-be-shown"})
+    for name, content in (("binary", b"\xff\xfe{\x00"), ("huge", b" " * ((1 << 20) + 1)), ("nested", b"[" * 9999)):
+        (shell.folder / name).write_bytes(content)
+    done = shell.run(*command.split(), stdin="opaque-token-of-somebody")
+    assert (done.code, done.out, said in done.err) == (code, "", True), done.err
+    assert not [secret for secret in ("not-to-be-shown", "opaque") if secret in done.err]
+    assert shell.control.calls("dev", "POST /snapshots") == 0
+    assert not list(shell.folder.rglob("keys"))
 
 
-# ---------------------------------------------------------------------------------------------------- Connections
-
-
-def test_a_connection_that_is_not_there_or_of_another_type_is_refused(robot: CommandLine) -> None:
-    robot.connection("a_bucket", {"conn_type": "aws", "password": "not-to-be-shown"})
-    for conn_id, said in (("nobody", "Airflow has no Connection 'nobody'"), ("a_bucket", "is of the type 'aws', not")):
-        done = robot.run("check", "--oac-conn-id", conn_id)
-        assert (done.code, done.out) == (1, "")
-        assert said in done.err
-        assert "not-to-be-shown" not in done.err
-
-
-def test_a_connection_of_the_database_is_found_and_both_command_lines_say_the_same(
-    robot: CommandLine, clean: Simulator
-) -> None:
-    home = robot.folder / "home"
-    robot.environment = {
-        **{name: value for name, value in robot.environment.items() if not name.startswith("AIRFLOW_CONN_")},
+def test_a_connection_of_the_database_is_found_and_both_command_lines_say_the_same(shell: CommandLine) -> None:
+    home = shell.folder / "home"
+    shell.environment = {
+        **{name: value for name, value in shell.environment.items() if not name.startswith("AIRFLOW_CONN_")},
         "AIRFLOW_HOME": str(home),
         # In which Airflow writes a line to standard output when it is imported.
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
-    assert robot.real("airflow", "db", "migrate").code == 0
-    added = oac_connection(clean.ready)
-    assert robot.real("airflow", "connections", "add", "oac_kept", "--conn-json", json.dumps(added)).code == 0
-    robot.all_done.clear()
+    added = json.dumps(oac_connection(shell.simulator.ready))
+    for command in (("db", "migrate"), ("connections", "add", "oac_kept", "--conn-json", added)):
+        assert shell.real("airflow", *command).code == 0
+    shell.all_done.clear()
     check = ("check", "--json", "--oac-conn-id", "oac_kept")
-    done = robot.real("airflow_provider_oac", *check)
-    assert done.code == 0
-    assert (done.json["conn_id"], done.json["works"], done.json["user"]) == ("oac_kept", True, ADMIN)
+    done = shell.real("airflow_provider_oac", *check)
+    assert (done.code, done.json["conn_id"], done.json["works"], done.json["user"]) == (0, "oac_kept", True, ADMIN)
     if HAS_COMMANDS:
-        other = robot.real("airflow", "oac", *check)
+        other = shell.real("airflow", "oac", *check)
         assert (other.code, other.out) == (done.code, done.out)
 
 
-# ---------------------------------------------------------------------------------------------------------- check
-
-
-def test_check_for_people_and_for_programs(robot: CommandLine) -> None:
-    done = robot.run("check")
-    assert done.code == 0
-    assert "[ok  ] sign-in: Signed in at" in done.out
-    assert "[note] certificate:" in done.out
-    assert done.out.endswith("\nConnection 'oac_default' works.\n")
-    done = robot.run("check", "--json")
-    assert (done.code, done.err, done.json["works"]) == (0, "", True)
-    assert {step["name"] for step in done.json["steps"]} >= {"connection", "store", "sign-in", "rights", "certificate"}
-
-
-# ----------------------------------------------------------------------------------------------------------- call
-
-
-def test_call_posts_a_body_and_writes_the_answer_to_a_file(robot: CommandLine, clean: Simulator) -> None:
+def test_call_posts_a_body_and_writes_the_answer_to_a_file(shell: CommandLine) -> None:
     body = {"type": "REGISTER", "name": "x", "bar": {"uri": "file:///x.bar"}}
-    (robot.folder / "body.json").write_text(json.dumps(body))
-    output = robot.folder / "answer"
+    (shell.folder / "body.json").write_text(json.dumps(body))
+    output = shell.folder / "answer"
     output.write_text("what was there")
-    arguments = ("call", "POST", "/snapshots", "--output", str(output), "--data")
-    done = robot.run(*arguments, f"@{robot.folder / 'body.json'}")
+    posted = ("call", "POST", "/snapshots", "--output", str(output), "--data")
     # The simulator refuses it: and what is refused takes no good file's place.
-    assert (done.code, "storage" in done.json["message"]) == (1, True)
-    assert "error: OAC answered HTTP 400" in done.err
+    for data, stdin in ((f"@{shell.folder / 'body.json'}", ""), ("@-", json.dumps(body))):
+        done = shell.run(*posted, data, stdin=stdin)
+        assert (done.code, "storage" in done.json["message"]) == (1, True)
+        assert "error: OAC answered HTTP 400" in done.err
+    assert shell.control.calls("dev", "POST /snapshots") == 2
     assert output.read_text() == "what was there"
-    done = robot.run("call", "GET", "/system", "--output", str(output))
+    done = shell.run("call", "GET", "/system", "--output", str(output))
     assert (done.code, done.out, done.err) == (0, "", "")
     assert json.loads(output.read_text())["serviceInstanceKey"] == "dev"
-    assert not list(robot.folder.glob("*.part"))
+    before = output.read_text()
+    shell.control.fault("GET /system", "drop_middle", times=None)
+    for to_file in ((), ("--output", str(output))):
+        done = shell.run("call", "GET", "/system", *to_file)
+        assert (done.code, "no complete response" in done.err) == (1, True)
+    assert output.read_text() == before
+    assert not list(shell.folder.glob("*.part"))
 
 
-def test_call_reads_a_body_from_standard_input(robot: CommandLine, clean: Simulator) -> None:
-    done = robot.run("call", "POST", "/snapshots", "--data", "@-", stdin='{"type": "REGISTER"}')
-    assert (done.code, clean.control.calls("dev", "POST /snapshots")) == (1, 1)
-    done = robot.run("call", "POST", "/snapshots", "--data", "{type: REGISTER}")
-    assert (done.code, done.out) == (1, "")
-    assert "--data is not JSON" in done.err
-    assert clean.control.calls("dev", "POST /snapshots") == 1
-
-
-@pytest.mark.parametrize("output", [False, True])
-def test_call_without_a_complete_answer_says_so(output: bool, robot: CommandLine, clean: Simulator) -> None:
-    clean.control.fault("GET /system", "drop_middle", times=None)
-    file = robot.folder / "answer"
-    done = robot.run("call", "GET", "/system", *(["--output", str(file)] if output else []))
-    assert done.code == 1
-    assert "no complete response" in done.err
-    assert not file.exists()
-
-
-def test_call_refuses_what_makes_no_sense(robot: CommandLine, clean: Simulator) -> None:
-    assert "invalid choice" in robot.run("call", "FETCH", "/system").err
-    elsewhere = robot.run("call", "GET", "https://elsewhere.example.com/x")
-    assert (elsewhere.code, "sends its token only to" in elsewhere.err) == (1, True)
-    done = robot.run("call", "GET", "/system", "--output", str(robot.folder / "no-folder" / "answer"))
-    assert (done.code, "cannot be written: No such file" in done.err) == (1, True)
-
-
-# ------------------------------------------------------------------------------------------------- keygen, decode
-
-
-def test_a_new_key_signs_in_once_its_certificate_is_there(robot: CommandLine, clean: Simulator) -> None:
-    keys = robot.folder / "keys"
+def test_a_new_key_signs_in_once_its_certificate_is_there(shell: CommandLine) -> None:
+    keys = shell.folder / "keys"
+    make = ("keygen", "--folder", str(keys), "--name", "airflow-2")
     # Whatever others may read by default here.
     former = os.umask(0)
     try:
-        done = robot.run("keygen", "--folder", str(keys), "--name", "airflow-2", "--days", "20")
+        done = shell.run(*make, "--days", "20")
     finally:
         os.umask(former)
     assert done.code == 0
@@ -146,66 +114,46 @@ def test_a_new_key_signs_in_once_its_certificate_is_there(robot: CommandLine, cl
     for said in (str(key), str(certificate), "Client credentials", "certificate_alias       airflow-2"):
         assert said in done.out
     assert "PRIVATE KEY" not in done.out
-    old = Path(clean.ready["certificate_file"]).read_text()
-    clean.control.settings(app={"certificates": {"airflow": old, "airflow-2": certificate.read_text()}})
+    old = Path(shell.simulator.ready["certificate_file"]).read_text()
+    shell.control.settings(app={"certificates": {"airflow": old, "airflow-2": certificate.read_text()}})
     new = {"certificate_alias": "airflow-2", "private_key": str(key), "certificate": certificate.read_text()}
-    robot.connection("oac_new", oac_connection(clean.ready, **new))
-    for conn_id in ("oac_default", "oac_new"):
-        assert robot.run("check", "--oac-conn-id", conn_id).code == 0
-    assert "[WARN] certificate: The certificate ends on" in robot.all_done[-1].out
+    shell.connection("oac_new", oac_connection(shell.simulator.ready, **new))
+    for conn_id, said in (
+        ("oac_default", "[note] certificate:"),
+        ("oac_new", "[WARN] certificate: The certificate ends"),
+    ):
+        done = shell.run("check", "--oac-conn-id", conn_id)
+        assert (done.code, said in done.out, "[ok  ] sign-in: Signed in at" in done.out) == (0, True, True)
+        assert done.out.endswith(f"\nConnection '{conn_id}' works.\n")
     before = key.read_bytes()
-    done = robot.run("keygen", "--folder", str(keys), "--name", "airflow-2")
-    assert (done.code, done.out) == (1, "")
-    assert "exists and is not overwritten" in done.err
+    done = shell.run(*make)
+    assert (done.code, done.out, "exists and is not overwritten" in done.err) == (1, "", True)
     assert key.read_bytes() == before
 
 
-@pytest.mark.parametrize("arguments", [("--name", "../x"), ("--days", "0")])
-def test_a_key_that_makes_no_sense_is_not_made(arguments: tuple[str, str], robot: CommandLine) -> None:
-    done = robot.run("keygen", "--folder", str(robot.folder / "keys"), *arguments)
-    assert (done.code, done.out) == (1, "")
-    assert not (robot.folder / "keys").exists()
-
-
-def test_decode_shows_everything_but_the_token(robot: CommandLine) -> None:
+def test_decode_shows_everything_but_the_token(shell: CommandLine) -> None:
     token = access_token(sub="jane", name="Jürgen\ud800", iat=1_700_000_000, exp=1_700_000_100, odd=[1])
-    (robot.folder / "tokens.json").write_text(json.dumps({"accessToken": token, "refreshToken": "AQIDBA=="}))
-    outs = {
-        robot.run("decode", stdin=f"Authorization: Bearer {token}\n").out,
-        robot.run("decode", str(robot.folder / "tokens.json")).out,
-    }
-    (out,) = outs
-    shown = json.loads(out)
+    (shell.folder / "tokens.json").write_text(json.dumps({"accessToken": token, "refreshToken": "AQIDBA=="}))
+    done = shell.run("decode", stdin=f"Authorization: Bearer {token}\n")
+    assert shell.run("decode", str(shell.folder / "tokens.json")).out == done.out
+    shown = done.json
     assert (shown["claims"]["sub"], shown["header"]["kid"]) == ("jane", "SIGNING_KEY")
     assert shown["times"] == {"iat": "2023-11-14 22:13:20 UTC", "exp": "2023-11-14 22:15:00 UTC"}
     assert (shown["expired"], shown["verified"]) == (True, False)
-    assert not [part for part in (*token.split("."), "AQIDBA") if part in out]
+    assert not [part for part in (*token.split("."), "AQIDBA") if part in done.out]
 
 
-@pytest.mark.parametrize("text", ["opaque-token-of-somebody", "[" * 9999])
-def test_decode_of_what_is_no_token_shows_nothing_of_it(text: str, robot: CommandLine) -> None:
-    done = robot.run("decode", stdin=text)
-    assert (done.code, done.out) == (1, "")
-    assert "This is not a readable access token" in done.err
-    assert "opaque" not in done.err
-
-
-def test_a_reader_who_has_read_enough_ends_it_quietly(robot: CommandLine) -> None:
-    file = robot.folder / "token"
-    file.write_text(access_token(sub="jane"))
+def test_a_reader_who_has_read_enough_ends_it_quietly_and_all_is_closed(shell: CommandLine) -> None:
+    shell.environment["PYTHONWARNINGS"] = "always::ResourceWarning"
     reading, writing = os.pipe()
     os.close(reading)
-    process = robot.popen("airflow_provider_oac", "decode", str(file), stdout=writing, stderr=subprocess.PIPE)
+    process = shell.popen("airflow_provider_oac", "call", "GET", "/snapshots", stdout=writing)
     os.close(writing)
     _, err = process.communicate(timeout=300)
-    assert (process.returncode, err) == (1, "")
+    assert process.returncode == 1
+    assert not re.search("Traceback|error|BrokenPipe|ResourceWarning", err)
 
 
-def test_no_command_and_a_wrong_one_are_explained(robot: CommandLine) -> None:
-    assert robot.run().code == 2
-    done = robot.run("sign-in")
-    assert (done.code, done.out) == (2, "")
-    assert "import-tokens" in done.err
-    done = robot.run("--help")
-    assert done.code == 0
-    assert "keygen" in done.out
+def test_help_names_the_commands(shell: CommandLine) -> None:
+    done = shell.run("--help")
+    assert (done.code, "keygen" in done.out) == (0, True)

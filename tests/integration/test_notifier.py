@@ -38,7 +38,6 @@ AWAITED = pytest.mark.parametrize("awaited", [False, True] if hasattr(BaseHook, 
 @pytest.fixture
 def mail(connections: Connections) -> Iterator[Mailbox]:
     """A mail server that Airflow's Connection `smtp_default` leads to."""
-    connections.oac()
     with mailbox() as running:
         extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.com"}
         smtp = {"conn_type": "smtp", "host": "127.0.0.1", "port": running.port, "extra": json.dumps(extra)}
@@ -46,20 +45,25 @@ def mail(connections: Connections) -> Iterator[Mailbox]:
         yield running
 
 
-def notified(context: dict[str, Any], awaited: bool, **changes: Any) -> None:
-    notifier = OACBackupNotifier(**{"snapshot_label": "nightly", "to": "night@example.com", **changes})
-    if awaited:
-        asyncio.run(notifier.async_notify(context))
-    else:
-        notifier.notify(context)
+def backup(label: str = "nightly", to: str | None = "night@example.com", **changes: Any) -> OACBackupNotifier:
+    return OACBackupNotifier(snapshot_label=label, to=to, **changes)
 
 
-def work_notified(context: dict[str, Any], awaited: bool = False) -> None:
-    notifier = OACWorkNotifier(work_name="sales export", to="night@example.com")
-    if awaited:
-        asyncio.run(notifier.async_notify(context))
-    else:
-        notifier.notify(context)
+def work() -> OACWorkNotifier:
+    return OACWorkNotifier(work_name="sales export", to="night@example.com")
+
+
+def notified(
+    mail: Mailbox, notifier: OACBackupNotifier | OACWorkNotifier, context: dict[str, Any], awaited: bool = False
+) -> tuple[str, str]:
+    """Subject and text of the one mail that a notifier sends."""
+    mail.messages.clear()
+    asyncio.run(notifier.async_notify(context)) if awaited else notifier.notify(context)
+    ((recipients, message),) = mail.messages
+    assert recipients == ["night@example.com"]
+    body = message.get_body()
+    assert body is not None
+    return str(message["Subject"]), str(body.get_content())
 
 
 def failed_task(simulator: Simulator) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -77,122 +81,85 @@ def failed_task(simulator: Simulator) -> tuple[dict[str, Any], dict[str, Any]]:
     return {**FAILED, "ti": ti, "exception": error.value}, left
 
 
-def text(mail: Mailbox) -> tuple[str, str]:
-    """Subject and text of the one mail."""
-    ((_, message),) = mail.messages
-    body = message.get_body()
-    assert body is not None
-    return str(message["Subject"]), str(body.get_content())
-
-
 @AWAITED
-def test_a_failure_is_told_with_the_newest_snapshot(
-    mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool
-) -> None:
-    connections.seal()
+def test_a_failure_is_told_with_the_newest_snapshot(mail: Mailbox, clean: Simulator, awaited: bool) -> None:
     name = Task(backup_operator).attempt()["name"]
-    notified(FAILED, awaited)
-    subject, body = text(mail)
+    subject, body = notified(mail, backup(), FAILED, awaited)
     assert subject == f"OAC backup nightly failed: task backup of the run {RUN_ID} of oac_nightly_backup"
     assert f"The newest snapshot that OAC lists is {name}, 0.0 hours old." in body
     assert "the bucket is &lt;gone&gt;" in body
-    assert mail.messages[0][0] == ["night@example.com"]
 
 
-@AWAITED
-def test_a_missing_backup_is_told(mail: Mailbox, clean: Simulator, awaited: bool) -> None:
-    notified(MISSED, awaited, snapshot_label="weekly")
-    subject, body = text(mail)
-    assert subject == (
-        "OAC backup weekly did not come in time: the run scheduled__1 of oac_nightly_backup missed its deadline"
-    )
+def test_a_missing_backup_is_told_and_the_callback_of_a_dag_names_the_run(mail: Mailbox) -> None:
+    subject, body = notified(mail, backup("weekly"), MISSED)
+    late = "did not come in time: the run scheduled__1 of oac_nightly_backup missed its deadline"
+    assert subject == f"OAC backup weekly {late}"
     assert "OAC lists NO snapshot of the series weekly of dev." in body
-
-
-@AWAITED
-def test_people_are_told_although_oac_is_away(mail: Mailbox, connections: Connections, awaited: bool) -> None:
-    connections.oac(host=f"http://127.0.0.1:{unused_port()}")
-    notified(FAILED, awaited)
-    assert "could not be reached" in text(mail)[1]
-
-
-def test_without_addresses_it_is_a_line_of_the_log(mail: Mailbox, clean: Simulator) -> None:
-    notified(FAILED, False, to=None)
+    of_dag = {"dag": SimpleNamespace(dag_id="a_dag"), "run_id": "scheduled__1", "reason": "task_failure"}
+    assert "failed: the run scheduled__1 of a_dag (task_failure)." in notified(mail, backup(), of_dag)[1]
+    mail.messages.clear()
+    # Without addresses it is a line of the log.
+    backup(to=None).notify(FAILED)
     assert mail.messages == []
 
 
 @AWAITED
-def test_people_are_told_although_there_is_no_connection(mail: Mailbox, awaited: bool) -> None:
-    notified(FAILED, awaited, oac_conn_id="oac_gone")
-    assert "could not be reached: AirflowNotFoundException: The conn_id `oac_gone` isn&#x27;t defined" in text(mail)[1]
-
-
-@AWAITED
-def test_people_are_told_although_the_connection_is_damaged(
-    mail: Mailbox, connections: Connections, awaited: bool
+@pytest.mark.parametrize(
+    ("oac_conn_id", "why"),
+    [
+        ("oac_away", ""),
+        ("oac_gone", "AirflowNotFoundException: The conn_id `oac_gone` isn&#x27;t defined"),
+        ("oac_damaged", ""),
+    ],
+)
+def test_people_are_told_although_oac_is_away(
+    oac_conn_id: str, why: str, awaited: bool, mail: Mailbox, connections: Connections
 ) -> None:
-    connections.set("oac_odd", "oac://robot:Very-Secret-1@a://b://c")
-    notified(FAILED, awaited, oac_conn_id="oac_odd")
-    body = text(mail)[1]
-    assert ("could not be reached" in body, "Very-Secret-1" in body) == (True, False)
-
-
-def test_the_callback_of_a_dag_names_the_run(mail: Mailbox, clean: Simulator) -> None:
-    dag = SimpleNamespace(dag_id="oac_nightly_backup")
-    notified({"dag": dag, "run_id": "scheduled__1", "reason": "task_failure"}, False)
-    assert "failed: the run scheduled__1 of oac_nightly_backup (task_failure)." in text(mail)[1]
+    connections.oac("oac_away", host=f"http://127.0.0.1:{unused_port()}")
+    connections.set("oac_damaged", "oac://robot:Very-Secret-1@a://b://c")
+    body = notified(mail, backup(oac_conn_id=oac_conn_id), FAILED, awaited)[1]
+    assert f"could not be reached: {why}" in body
+    assert "Very-Secret-1" not in body
 
 
 @AWAITED
 def test_work_that_failed_is_told_with_what_oac_says_of_it(
-    mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool, monkeypatch: pytest.MonkeyPatch
+    mail: Mailbox, clean: Simulator, awaited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connections.seal()
     context, left = failed_task(clean)
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.example.com/here/")
     left["oac_job"] = {
         "job_id": "77", "job_status": "FAILED", "rows": 12,
         "tasks": [{"name": "load", "status": "FAILED"}, {"name": "read", "status": "SUCCEEDED"}],
     }  # fmt: skip
-    work_notified(context, awaited)
-    subject, body = text(mail)
+    subject, body = notified(mail, work(), context, awaited)
     assert subject == f"OAC sales export failed: task export of the run {RUN_ID} of oac_nightly_backup"
-    work = left["oac_work_request"]["work_request_id"]
-    assert f"Work request {work} (CREATE_SNAPSHOT) is FAILED in OAC: DiskFull: No space." in body
+    work_request_id = left["oac_work_request"]["work_request_id"]
+    assert f"Work request {work_request_id} (CREATE_SNAPSHOT) is FAILED in OAC: DiskFull: No space." in body
     assert "Job 77 ended FAILED after 12 rows, in load." in body
     link = "https://airflow.example.com/here/oac/work?dag_id=oac_export&amp;run_id=scheduled__1&amp;task_id=export"
     assert (link in body) is not is_airflow_2()
 
 
-@AWAITED
-def test_work_that_is_missing_or_never_began_is_told(mail: Mailbox, clean: Simulator, awaited: bool) -> None:
-    clean.control.reset_counters()
-    work_notified(MISSED, awaited)
-    assert text(mail)[0].startswith("OAC sales export did not come in time: the run scheduled__1")
-    mail.messages.clear()
+def test_work_that_is_missing_or_never_began_is_told_and_oac_is_not_asked(mail: Mailbox, clean: Simulator) -> None:
+    assert notified(mail, work(), MISSED)[0].startswith("OAC sales export did not come in time: the run scheduled__1")
     never = SimpleNamespace(task_id="export", map_index=-1, xcom_pull=lambda **_: None)
-    work_notified({**FAILED, "ti": never}, awaited)
-    subject, body = text(mail)
+    subject, body = notified(mail, work(), {**FAILED, "ti": never})
     assert subject.startswith("OAC sales export failed: task export of")
     assert ("the bucket is &lt;gone&gt;" in body, "in OAC" in body) == (True, False)
     assert clean.control.calls("identity", "token") == 0
 
 
-@AWAITED
 def test_people_are_told_of_work_although_oac_or_the_xcoms_are_away(
-    mail: Mailbox, connections: Connections, clean: Simulator, awaited: bool
+    mail: Mailbox, connections: Connections, clean: Simulator
 ) -> None:
-    connections.seal()
-    context, _ = failed_task(clean)
-    connections.oac(host=f"http://127.0.0.1:{unused_port()}")
-    work_notified(context, awaited)
-    assert "The state of the work request is unknown because OAC could not be reached: " in text(mail)[1]
-    mail.messages.clear()
-
     def fails(**_: Any) -> Any:
         raise RuntimeError("Very-Secret-1")
 
+    context, _ = failed_task(clean)
+    connections.oac(host=f"http://127.0.0.1:{unused_port()}")
+    unknown = "The state of the work request is unknown because OAC could not be reached: "
+    assert unknown in notified(mail, work(), context)[1]
     context["ti"].xcom_pull = fails
-    work_notified(context, awaited)
-    body = text(mail)[1]
+    body = notified(mail, work(), context)[1]
     assert ("sales export failed" in body, "Very-Secret-1" in body) == (True, False)
