@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,9 +15,8 @@ import pytest
 from airflow_provider_oac.auth.session import PROCESS_STORE
 from airflow_provider_oac.hooks import shared_poller
 from airflow_provider_oac.transport import asynchronous
-from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
-from tests.integration.flows import LOOK
+from tests.integration.test_shared_poller import looks, trigger
 
 # The poller is the same on every line.
 pytest.importorskip("airflow.sdk", reason="takes half a minute; runs on Airflow 3 only")
@@ -31,12 +29,7 @@ FURTHER = 3
 
 
 async def outcome(work: str, *, pause: float = 0.05, seconds: float = 60.0) -> str:
-    now = time.time()
-    async for event in OACWorkRequestTrigger(
-        oac_conn_id="oac_default", work_request_id=work, submitted_at=now, deadline=now + seconds, poll_interval=pause
-    ).run():
-        return str(event.payload["outcome"])
-    raise AssertionError("the trigger ended without an event")
+    return str((await anext(trigger(work, seconds, pause).run())).payload["outcome"])
 
 
 def kept() -> tuple[int, int, int]:
@@ -132,11 +125,11 @@ def test_a_trigger_that_waits_is_few_objects(clean: Simulator) -> None:
 
     async def of_each() -> float:
         first = asyncio.create_task(outcome(before_all, pause=60.0, seconds=3600.0))
-        while not clean.control.calls("dev", LOOK):
+        while not looks(clean):
             await asyncio.sleep(0.1)
         before = kept()[0]
         going = [first, *(asyncio.create_task(outcome(work, pause=60.0, seconds=3600.0)) for work in works)]
-        while clean.control.calls("dev", LOOK) <= AT_ONCE:
+        while looks(clean) <= AT_ONCE:
             await asyncio.sleep(0.1)
         found = (kept()[0] - before) / AT_ONCE
         for task in going:
