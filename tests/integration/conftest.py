@@ -18,6 +18,8 @@ from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.hooks import defer_decision, shared_poller
 from airflow_provider_oac.triggers import oac
 from oac_simulator.launch import Simulator, launch
+from tests.drivers import Drive, SignIn
+from tests.integration import flows
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
 from tests.tasks import Connections, oac_connection
@@ -30,6 +32,12 @@ def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oac, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 0.0)
     monkeypatch.setattr(shared_poller, "_READING_AGAIN", (0.1,))
+
+
+@pytest.fixture
+def run(drive: Drive, sign_in: SignIn) -> flows.Oac:
+    """Runs a call or a flow at the instance `dev`: `run(snapshots.list_all())`."""
+    return flows.oac(drive, sign_in)
 
 
 @pytest.fixture
