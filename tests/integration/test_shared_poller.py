@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +15,12 @@ import pytest
 import requests
 
 from airflow_provider_oac.client.api import Api
-from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget
+from airflow_provider_oac.client.flows.polling import WaitPlan, WorkRequestTarget, wait
 from airflow_provider_oac.client.flows.restore import ReadinessTarget
 from airflow_provider_oac.client.flows.throttle import FEW
-from airflow_provider_oac.client.rest import work_requests
+from airflow_provider_oac.client.rest import system, work_requests
 from airflow_provider_oac.client.rest.work_requests import WorkRequest
-from airflow_provider_oac.exceptions import OACApiError, OACError, OACTransportError
+from airflow_provider_oac.exceptions import OACApiError, OACAuthError, OACError, OACTransportError
 from airflow_provider_oac.hooks import poll_scheduler, shared_poller
 from airflow_provider_oac.hooks.poll_scheduler import Scheduler
 from airflow_provider_oac.transport.asynchronous import KEEP_ALIVE, AsyncIO
@@ -28,7 +28,7 @@ from airflow_provider_oac.transport.io import Request
 from airflow_provider_oac.triggers import oac
 from airflow_provider_oac.triggers.oac import OACWorkRequestTrigger
 from oac_simulator.launch import Simulator
-from tests.integration.flows import LOOK, QUICK, SYSTEM
+from tests.integration.flows import LOOK, QUICK, SYSTEM, Oac
 from tests.integration.servers import Reply, Seen, answering
 from tests.tasks import ADMIN, AUTHOR, Connections, first_event
 
@@ -81,40 +81,29 @@ def nothing_is_left(connections: Connections) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------- what they share
 
 
-def test_a_burst_shares_one_reading_one_token_and_few_connections(clean: Simulator) -> None:
+async def test_a_burst_shares_one_reading_one_token_and_few_connections(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 0.0, 30)
-    assert asyncio.run(outcomes(works)) == ["ended"] * 30
+    assert await outcomes(works) == ["ended"] * 30
     counters = clean.control.counters()
     assert counters["connections"]["dev"]["accepted"] <= FEW
     assert counters["grants"] == {"jwt-bearer": 1}
 
 
-def test_who_is_cancelled_does_not_cancel_the_look_of_others(clean: Simulator) -> None:
+async def test_who_is_cancelled_does_not_cancel_the_look_of_others(clean: Simulator) -> None:
     (work,) = clean.control.start_work("dev", 0.3)
     clean.control.fault(LOOK, "delay", seconds=1.0)
-
-    async def cancel_one() -> tuple[str, int]:
-        other = asyncio.create_task(waited(work))
-        one = await begun(clean, work)
-        one.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await one
-        return await other, looks(clean)
-
-    assert asyncio.run(cancel_one()) == ("SUCCEEDED", 1)
+    other = asyncio.create_task(waited(work))
+    one = await begun(clean, work)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    assert (await other, looks(clean)) == ("SUCCEEDED", 1)
 
 
 def test_two_loops_at_one_time_have_a_scheduler_each(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 1.0, 6)
-    found: list[list[str]] = []
-    threads = [
-        threading.Thread(target=lambda part=part: found.append(asyncio.run(outcomes(part))))  # type: ignore[misc]
-        for part in (works[:3], works[3:])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda part: asyncio.run(outcomes(part)), (works[:3], works[3:])))
     assert found == [["ended"] * 3] * 2
     assert clean.control.grants("jwt-bearer") <= 2
 
@@ -131,34 +120,29 @@ def test_a_loop_that_ended_with_everything_on_it_is_forgotten(clean: Simulator) 
     waiting.cancelled()
 
 
-def test_a_pause_longer_than_keep_alive_means_another_handshake(clean: Simulator) -> None:
-    url = clean.ready["instances"]["dev"]["url"] + "/api/20210901/system"
-
-    async def twice() -> None:
-        io = AsyncIO(keep_alive=0.1)
-        for pause in (0.6, 0.0):
-            await io.send(Request("GET", url))
-            await asyncio.sleep(pause)
-        await io.close()
-
-    asyncio.run(twice())
+async def test_a_pause_longer_than_keep_alive_means_another_handshake(clean: Simulator) -> None:
+    io = AsyncIO(keep_alive=0.1)
+    for pause in (0.6, 0.0):
+        await io.send(Request("GET", clean.ready["instances"]["dev"]["url"] + "/api/20210901/system"))
+        await asyncio.sleep(pause)
+    await io.close()
     assert clean.control.counters()["connections"]["dev"]["accepted"] == 2
     assert 2 * WaitPlan().longest_pause < KEEP_ALIVE
 
 
-def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
+async def test_no_trigger_fires_before_the_scheduler_has_noticed_the_deferral(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(oac, "QUIET_SECONDS", 0.7)
     began = time.monotonic()
-    assert asyncio.run(outcomes(clean.control.start_work("dev", 0.0))) == ["ended"]
+    assert await outcomes(clean.control.start_work("dev", 0.0)) == ["ended"]
     assert time.monotonic() - began >= 0.7
 
 
 WHOSE: contextvars.ContextVar[str] = contextvars.ContextVar("WHOSE", default="nobody")
 
 
-def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(
+async def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(
     clean: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     works = clean.control.start_work("dev", 2.0, 2)
@@ -175,47 +159,39 @@ def test_a_line_about_a_work_request_is_its_tasks_and_all_others_are_nobodys(
         report = lambda line: lines.append((line.split()[2].rstrip(":"), WHOSE.get()))  # noqa: E731
         await waited(WorkRequestTarget(work, QUICK, report=report))
 
-    async def both() -> None:
-        await asyncio.gather(*(one(work) for work in works))
-
     with caplog.filtering(Whose()):
-        asyncio.run(both())
-    assert set(lines) == {("airflow_provider_oac", "nobody"), *((work, work) for work in works)}
+        await asyncio.gather(*(one(work) for work in works))
+    assert {whose for name, whose in lines if name not in works} == {"nobody"}
+    assert {(name, whose) for name, whose in lines if name in works} == {(work, work) for work in works}
 
 
 # ----------------------------------------------------------------------------------- a Connection that was edited
 
 
-def test_who_waits_goes_on_with_the_connection_as_it_was_edited(connections: Connections, clean: Simulator) -> None:
+async def test_who_waits_goes_on_with_the_connection_as_it_was_edited(
+    connections: Connections, clean: Simulator
+) -> None:
     connections.oac(user=AUTHOR)
-    long, short = clean.control.start_work("dev", 2.0)[0], clean.control.start_work("dev", 0.2)[0]
-
-    async def edit() -> str:
-        first = await begun(clean, long)
-        connections.oac(user=ADMIN)
-        await waited(short)
-        (place,) = shared_poller._places.values()
-        assert place.settings.auth.user == ADMIN
-        return await first
-
-    assert asyncio.run(edit()) == "SUCCEEDED"
+    (long,), (short,) = clean.control.start_work("dev", 2.0), clean.control.start_work("dev", 0.2)
+    first = await begun(clean, long)
+    connections.oac(user=ADMIN)
+    await waited(short)
+    (place,) = shared_poller._places.values()
+    assert place.settings.auth.user == ADMIN
+    assert await first == "SUCCEEDED"
     assert clean.control.grants("jwt-bearer") == 2
 
 
-def test_an_instance_that_was_edited_is_another_and_who_waits_stays_at_the_first(
+async def test_an_instance_that_was_edited_is_another_and_who_waits_stays_at_the_first(
     connections: Connections, clean: Simulator
 ) -> None:
     (here,), (there,) = clean.control.start_work("dev", 1.5), clean.control.start_work("prod", 0.2)
-
-    async def edit() -> list[str]:
-        first = await begun(clean, here)
-        connections.oac(instance="prod")
-        return [await waited(there), await first]
-
-    assert asyncio.run(edit()) == ["SUCCEEDED", "SUCCEEDED"]
+    first = await begun(clean, here)
+    connections.oac(instance="prod")
+    assert [await waited(there), await first] == ["SUCCEEDED", "SUCCEEDED"]
 
 
-def test_credentials_that_were_renewed_save_all_who_wait(
+async def test_credentials_that_were_renewed_save_all_who_wait(
     connections: Connections, clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = shared_poller.aget_connection
@@ -226,23 +202,18 @@ def test_credentials_that_were_renewed_save_all_who_wait(
         return await read(conn_id)
 
     connections.oac(user=AUTHOR)
-    works = clean.control.start_work("dev", 2.0, 40)
-
-    async def renew() -> list[str]:
-        waiting = asyncio.create_task(outcomes(works))
-        while looks(clean) < 40:
-            await asyncio.sleep(0.02)
-        connections.oac(user=ADMIN)
-        # As many as look at once: all of them are refused, and one of them reads the Connection.
-        monkeypatch.setattr(shared_poller, "aget_connection", slowly)
-        clean.control.fault(LOOK, "status", times=8, **FORBIDDEN)
-        return await waiting
-
-    assert asyncio.run(renew()) == ["ended"] * 40
+    waiting = asyncio.create_task(outcomes(clean.control.start_work("dev", 2.0, 40)))
+    while looks(clean) < 40:
+        await asyncio.sleep(0.02)
+    connections.oac(user=ADMIN)
+    # As many as look at once: all of them are refused, and one of them reads the Connection.
+    monkeypatch.setattr(shared_poller, "aget_connection", slowly)
+    clean.control.fault(LOOK, "status", times=8, **FORBIDDEN)
+    assert await waiting == ["ended"] * 40
     assert clean.control.grants("jwt-bearer") == 2
 
 
-def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
+async def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
     connections: Connections, clean: Simulator
 ) -> None:
     connections.oac(user=AUTHOR)
@@ -258,16 +229,13 @@ def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
                 await released.wait()
                 raise
 
-    async def renew() -> str:
-        clean.control.fault(LOOK, "status", **FORBIDDEN)
-        waiting = asyncio.create_task(waited(Late(long, QUICK)))
-        await refused.wait()
-        connections.oac(user=ADMIN)
-        await waited(short)
-        released.set()
-        return await waiting
-
-    assert asyncio.run(renew()) == "SUCCEEDED"
+    clean.control.fault(LOOK, "status", **FORBIDDEN)
+    waiting = asyncio.create_task(waited(Late(long, QUICK)))
+    await refused.wait()
+    connections.oac(user=ADMIN)
+    await waited(short)
+    released.set()
+    assert await waiting == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(
@@ -279,22 +247,18 @@ def test_who_is_refused_with_credentials_that_are_not_those_of_now_looks_again(
     ],
     ids=["not edited", "another instance", "unusable"],
 )
-def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
+async def test_who_is_refused_hears_why_the_connection_of_now_does_not_help(
     connections: Connections, clean: Simulator, edit: dict[str, str], says: str
 ) -> None:
     (work,) = clean.control.start_work("dev", 60.0)
-
-    async def refuse() -> None:
-        waiting = await begun(clean, work)
-        connections.oac(**edit)
-        clean.control.fault(LOOK, "status", **FORBIDDEN)
+    waiting = await begun(clean, work)
+    connections.oac(**edit)
+    clean.control.fault(LOOK, "status", **FORBIDDEN)
+    with pytest.raises(OACApiError, match=says):
         await waiting
 
-    with pytest.raises(OACApiError, match=says):
-        asyncio.run(refuse())
 
-
-def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_edited(
+async def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_edited(
     connections: Connections, clean: Simulator
 ) -> None:
     (work,) = clean.control.start_work("dev", 1.0)
@@ -307,19 +271,16 @@ def test_who_gets_a_page_in_place_of_a_token_looks_whether_the_connection_was_ed
         answer = requests.post(there, asked.body, headers={"Content-Type": asked.headers["content-type"]}, timeout=30)
         return Reply(answer.status_code, answer.content)
 
-    async def corrected() -> str:
+    with answering(domain) as server:
+        connections.oac(identity_url=server.url)
         waiting = await begun(clean, work)
         moved.append(True)
         connections.oac()
         clean.control.fault(LOOK, "expired_token")
-        return await asyncio.wait_for(waiting, 60)
-
-    with answering(domain) as server:
-        connections.oac(identity_url=server.url)
-        assert asyncio.run(corrected()) == "SUCCEEDED"
+        assert await asyncio.wait_for(waiting, 60) == "SUCCEEDED"
 
 
-def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, clean: Simulator) -> None:
+async def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, clean: Simulator) -> None:
     connections.oac(user=AUTHOR)
     (work,) = clean.control.start_work("dev", 0.1)
     asked: list[Api] = []
@@ -332,7 +293,7 @@ def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, 
                 raise OACTransportError("its certificate is nobody's", sent=False, passing=False)
             return await super().poll(api)
 
-    assert asyncio.run(waited(Distrusting(work, QUICK))) == "SUCCEEDED"
+    assert await waited(Distrusting(work, QUICK)) == "SUCCEEDED"
     assert len(set(map(id, asked))) == 2
 
 
@@ -340,7 +301,7 @@ def test_a_ca_file_that_was_corrected_saves_who_waits(connections: Connections, 
 
 
 @pytest.mark.parametrize("failures", [1, 1000])
-def test_a_connection_that_airflow_cannot_read_is_read_again_and_fails_the_wait_with_an_event(
+async def test_a_connection_that_airflow_cannot_read_is_read_again_and_fails_the_wait_with_an_event(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
     real, left = shared_poller.aget_connection, iter(range(failures))
@@ -351,13 +312,13 @@ def test_a_connection_that_airflow_cannot_read_is_read_again_and_fails_the_wait_
         return await real(conn_id)
 
     monkeypatch.setattr(shared_poller, "aget_connection", sometimes)
-    (event,) = asyncio.run(all_events(clean.control.start_work("dev", 0.0)))
+    (event,) = await all_events(clean.control.start_work("dev", 0.0))
     unread = "Connection 'oac_default' cannot be read in the triggerer (RuntimeError). Likely cause"
     assert (event["outcome"], unread in event["message"]) == (("ended", False) if failures == 1 else ("error", True))
     assert "password" not in event["message"]
 
 
-def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
+async def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (work,) = clean.control.start_work("dev", 1.5)
@@ -365,13 +326,10 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
     async def broken(_conn_id: str) -> Any:
         raise RuntimeError("a secret that the database told")
 
-    async def refuse() -> str:
-        waiting = await begun(clean, WorkRequestTarget(work, replace(QUICK, tolerated=frozenset({401}))))
-        monkeypatch.setattr(shared_poller, "aget_connection", broken)
-        clean.control.fault(LOOK, "status", status=401, times=4)
-        return await waiting
-
-    assert asyncio.run(refuse()) == "SUCCEEDED"
+    waiting = await begun(clean, WorkRequestTarget(work, replace(QUICK, tolerated=frozenset({401}))))
+    monkeypatch.setattr(shared_poller, "aget_connection", broken)
+    clean.control.fault(LOOK, "status", status=401, times=4)
+    assert await waiting == "SUCCEEDED"
     assert "cannot be read in the triggerer (RuntimeError)" in caplog.text
     assert "that the database told" not in caplog.text
 
@@ -385,25 +343,22 @@ def test_a_connection_that_cannot_be_read_again_fails_nobody_who_can_wait(
     ],
     ids=["no such Connection", "a bad key", "a grant that needs a store"],
 )
-def test_a_connection_that_cannot_work_fails_all_who_wait(
+async def test_a_connection_that_cannot_work_fails_all_who_wait(
     connections: Connections, conn_id: str, extra: dict[str, str]
 ) -> None:
     connections.oac(**extra)
-
-    async def three() -> list[Any]:
-        waits = (shared_poller.wait(conn_id, WorkRequestTarget(f"w{number}", QUICK)) for number in range(3))
-        return await asyncio.gather(*waits, return_exceptions=True)
-
-    assert [conn_id in str(failure) for failure in asyncio.run(three())] == [True] * 3
+    waits = (shared_poller.wait(conn_id, WorkRequestTarget(f"w{number}", QUICK)) for number in range(3))
+    failures = await asyncio.gather(*waits, return_exceptions=True)
+    assert [conn_id in str(failure) for failure in failures] == [True] * 3
 
 
 # --------------------------------------------------------------------------------------- an instance in trouble
 
 
-def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> None:
+async def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> None:
     works = clean.control.start_work("dev", 60, 20)
     clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "60"}, times=None)
-    said = asyncio.run(all_events(works, 1.0))
+    said = await all_events(works, 1.0)
     assert [event["outcome"] for event in said] == ["timeout"] * 20
     assert looks(clean) <= 8
     # Not only that nobody asks, but what came.
@@ -411,54 +366,45 @@ def test_who_has_no_more_time_is_told_so_while_nobody_asks(clean: Simulator) -> 
     assert any("Polling pauses for" in event["message"] for event in said), said
 
 
-def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> None:
+async def test_who_begins_to_wait_while_nobody_asks_is_told_why(clean: Simulator) -> None:
     first, second = clean.control.start_work("dev", 0.0, 2)
     clean.control.fault(LOOK, "status", status=429, headers={"Retry-After": "3"}, times=1)
     said: list[str] = []
-
-    async def both() -> None:
-        one = await begun(clean, first)
-        await waited(WorkRequestTarget(second, QUICK, report=said.append))
-        await one
-
-    asyncio.run(both())
+    one = await begun(clean, first)
+    await waited(WorkRequestTarget(second, QUICK, report=said.append))
+    await one
     assert f"Work request {second} cannot be read at the moment; still waiting. Polling pauses for" in said[0]
     assert "too many requests" in said[0]
     assert said[1:] == [], "the task reports the end"
 
 
-def test_who_has_no_more_time_is_told_so_while_the_server_hangs(
+async def test_who_has_no_more_time_is_told_so_while_the_server_hangs(
     clean: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poll_scheduler, "_LATE", 0.5)
     works = clean.control.start_work("dev", 60, 24)
     clean.control.fault(LOOK, "delay", seconds=3.0, times=None)
-    said = asyncio.run(all_events(works, 1.0))
+    said = await all_events(works, 1.0)
     assert [event["outcome"] for event in said] == ["timeout"] * 24
     assert sum("all connections are waiting for responses" in event["message"] for event in said) == 16
     assert looks(clean) == 8
 
 
-def test_a_deadline_that_has_passed_leaves_one_look(clean: Simulator) -> None:
-    assert asyncio.run(outcomes(clean.control.start_work("dev", 0.0, 30), -5.0)) == ["ended"] * 30
+async def test_a_deadline_that_has_passed_leaves_one_look(clean: Simulator) -> None:
+    assert await outcomes(clean.control.start_work("dev", 0.0, 30), -5.0) == ["ended"] * 30
 
 
-def test_an_instance_that_restarts_gets_a_rest(clean: Simulator) -> None:
+async def test_an_instance_that_restarts_gets_a_rest(clean: Simulator) -> None:
     clean.control.fault(SYSTEM, "status", status=503, headers={"Retry-After": "60"}, times=None)
     ready = ReadinessTarget(replace(QUICK, deadline=time.time() + 60))
-
-    async def rest() -> float:
-        waiting = asyncio.create_task(shared_poller.wait("oac_default", ready))
-        while not clean.control.calls("dev", SYSTEM):
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.5)
-        (place,) = shared_poller._places.values()
-        left = place.scheduler.throttle.quiet_until - asyncio.get_running_loop().time()
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-        return left
-
-    assert asyncio.run(rest()) > 30
+    waiting = asyncio.create_task(shared_poller.wait("oac_default", ready))
+    while not clean.control.calls("dev", SYSTEM):
+        await asyncio.sleep(0.02)
+    await asyncio.sleep(0.5)
+    (place,) = shared_poller._places.values()
+    assert place.scheduler.throttle.quiet_until - asyncio.get_running_loop().time() > 30
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
 
 
 class Odd(Exception):
@@ -468,21 +414,20 @@ class Odd(Exception):
         super().__init__(f"odd: {error['detail']}")
 
 
-def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator) -> None:
+async def test_a_defect_that_cannot_be_copied_reaches_all_who_wait(clean: Simulator) -> None:
     def broken(_body: Any) -> WorkRequest:
         raise Odd({"detail": "a defect"})
 
     (work,) = clean.control.start_work("dev", 60)
     look = replace(work_requests.get(work), read=broken)
-
-    async def three() -> list[Any]:
-        waits = (waited(WorkRequestTarget(work, call=look)) for _ in range(3))
-        return await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20)
-
-    assert [str(failure) for failure in asyncio.run(three())] == ["odd: a defect"] * 3
+    waits = (waited(WorkRequestTarget(work, call=look)) for _ in range(3))
+    failures = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 20)
+    assert [str(failure) for failure in failures] == ["odd: a defect"] * 3
 
 
-def test_who_is_cancelled_twice_leaves_no_connection_open(clean: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_cancelled_twice_leaves_no_connection_open(
+    clean: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (work,) = clean.control.start_work("dev", 60)
     real, closing = Scheduler.close, asyncio.Event()
 
@@ -492,15 +437,24 @@ def test_who_is_cancelled_twice_leaves_no_connection_open(clean: Simulator, monk
         await real(self)
 
     monkeypatch.setattr(Scheduler, "close", slow)
-
-    async def cancel_twice() -> None:
-        waiting = await begun(clean, work)
-        waiting.cancel()
-        await closing.wait()
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await asyncio.gather(*shared_poller._closings)
-
-    asyncio.run(cancel_twice())
+    waiting = await begun(clean, work)
+    waiting.cancel()
+    await closing.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.gather(*shared_poller._closings)
     assert shared_poller._drivers == {}
+
+
+def test_a_page_in_place_of_a_token_passes_only_where_tokens_came_from_before(run: Oac, clean: Simulator) -> None:
+    (work,), lines = clean.control.start_work("dev", 1.0), list[str]()
+    clean.control.fault("token", "non_json")
+    with pytest.raises(OACAuthError, match="Check identity_url"):
+        run(wait(work, QUICK))
+    run(system.get())
+    clean.control.fault(LOOK, "expired_token", after=1)
+    clean.control.fault("token", "non_json", times=2)
+    assert run(wait(work, QUICK), report=lines.append).status == "SUCCEEDED"
+    assert any("cannot be read" in line for line in lines)
+    assert all(ordered["hits"] for ordered in clean.control.faults())
