@@ -1,4 +1,5 @@
-"""A chain of refresh tokens when something fails, dies or gets lost: it lives on, or what repairs it is said.
+"""Tokens that processes and hosts share through a store: one call for all of them. When something fails, dies or gets
+lost, a chain of refresh tokens lives on, or what repairs it is said.
 
 Deaths at all other points are those of tests/universes.
 """
@@ -7,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import logging
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,13 +24,17 @@ from typing import Any
 
 import pytest
 import redis
+from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth import shared_store
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.shared_store import through_store
 from airflow_provider_oac.auth.store import Backend
+from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
+from airflow_provider_oac.client.api import Api
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import (
     OACAuthError,
     OACConfigurationError,
@@ -35,17 +44,32 @@ from airflow_provider_oac.exceptions import (
 )
 from airflow_provider_oac.transport.asynchronous import AsyncIO
 from airflow_provider_oac.transport.blocking import BlockingIO, run
+from airflow_provider_oac.transport.io import IO
 from airflow_provider_oac.transport.retry import ONCE
 from oac_simulator.control import Control
-from tests.chains import LOGIN, Dying, Store, chain, in_threads, login, signed_in, started, token_of
+from oac_simulator.launch import Simulator
+from tests.chains import (
+    FERNET_KEY,
+    LOGIN,
+    Dying,
+    Store,
+    chain,
+    in_processes,
+    in_threads,
+    login,
+    signed_in,
+    started,
+    token_of,
+)  # fmt: skip
 from tests.drivers import SignIn, blocking
 from tests.integration.servers import unused_port
 from tests.redis_server import RedisServer, redis_server
+from tests.tasks import oac_connection
 
 
 @dataclasses.dataclass
-class Chain:
-    """A chain of refresh tokens of the simulator, in a store."""
+class Kept:
+    """A sign-in at the simulator that processes share through a store; by default a chain of refresh tokens."""
 
     store: Store
     sign_in: SignIn
@@ -83,9 +107,9 @@ class Chain:
 
 
 @pytest.fixture
-def kept(tmp_path: Path, sign_in: SignIn) -> Chain:
+def kept(tmp_path: Path, sign_in: SignIn) -> Kept:
     """A chain in a folder."""
-    return Chain(Store(str(tmp_path / "tokens")), sign_in, chain(sign_in))
+    return Kept(Store(str(tmp_path / "tokens")), sign_in, chain(sign_in))
 
 
 @pytest.fixture
@@ -95,9 +119,16 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def in_redis(server: RedisServer, sign_in: SignIn) -> Chain:
+def in_redis(server: RedisServer, sign_in: SignIn) -> Kept:
     """A chain in Redis, where the lease of a process that died ends within a test."""
-    return Chain(Store(server.url, lease=1.5), sign_in, chain(sign_in))
+    return Kept(Store(server.url, lease=1.5), sign_in, chain(sign_in))
+
+
+def aged(kept: Kept, seconds: float, lifetime: float | None = None) -> None:
+    """Let the store's access token be older."""
+    record = kept.store.record(kept.settings)
+    older = dataclasses.replace(record, obtained_at=record.obtained_at - seconds, lifetime=lifetime or record.lifetime)
+    kept.store.store_entry(kept.settings).put(older)
 
 
 class Hindered(Dying):
@@ -116,18 +147,130 @@ class Hindered(Dying):
         raise OACTokenStoreError("The disk is full.")
 
 
+# ------------------------------------------------------------------------------------------------ what is shared
+
+
+@pytest.fixture(params=["kept", "in_redis"], ids=["file", "redis"])
+def chain_in_a_store(request: pytest.FixtureRequest) -> Kept:
+    kept: Kept = request.getfixturevalue(request.param)
+    return kept
+
+
+@pytest.fixture(params=["jwt_assertion", "refresh_token"])
+def shared(request: pytest.FixtureRequest, chain_in_a_store: Kept) -> Kept:
+    """Each kind of sign-in in each kind of store."""
+    if request.param == "jwt_assertion":
+        chain_in_a_store.settings = chain_in_a_store.sign_in.settings()
+    chain_in_a_store.store = dataclasses.replace(chain_in_a_store.store, lease=20.0)
+    return chain_in_a_store
+
+
+def test_four_processes_of_four_at_once_make_one_call_and_lose_nothing(shared: Kept) -> None:
+    shared.control.fault("token", "delay", seconds=0.5)
+    tokens = in_processes(shared.store, shared.settings, processes=4, each=4)
+    assert (len(tokens), len(set(tokens)), shared.asked()) == (16, 1, 1), set(tokens)
+    shared.goes_on()
+    assert shared.control.counters()["replies"]["identity"] == {"200": 4}
+
+
+def test_four_processes_that_all_want_a_new_one_get_one_each_in_turn(in_redis: Kept) -> None:
+    tokens = in_processes(in_redis.store, in_redis.settings, processes=4, each=1, past=True)
+    assert len(set(tokens)) == 4
+    assert not [token for token in tokens if " " in token]
+    assert in_redis.control.counters()["replies"]["identity"] == {"200": 4}
+    assert in_redis.token() in tokens
+
+
+def test_a_refusal_by_oac_leads_to_a_new_token_although_the_stores_is_fresh(shared: Kept) -> None:
+    sessions = [shared.session() for _ in range(3)]
+
+    def called(session: Session) -> str:
+        async def flow(io: IO) -> str:
+            await Api(io, shared.sign_in.url(), session).perform(system.get())
+            return (await session.token(io)).access_token
+
+        return blocking(flow)
+
+    (first,) = {called(session) for session in sessions[:2]}
+    shared.control.end_tokens()
+    # The first makes a new one; the second, whose memory has the old one, and a third take that.
+    (second,) = {called(session) for session in sessions}
+    assert first != second
+    assert shared.asked() == 2
+
+
+def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(shared: Kept) -> None:
+    shared.control.settings(access_token_ttl=3)
+    first = shared.token()
+    shared.control.fault("token", "delay", seconds=1.0)
+    sessions = [shared.session() for _ in range(6)]
+    aged(shared, 80, lifetime=100.0)
+    tokens = in_threads(sessions, past=False)
+    assert (tokens.count(first), len(set(tokens)), shared.asked()) == (5, 2, 2)
+
+
+# What reads keys and signs.
+SIGNING = {f"airflow_provider_oac.auth.{name}" for name in ("grants", "keys")}
+PROCESS = """
+import sys
+from airflow_provider_oac.client.rest import system
+from airflow_provider_oac.exceptions import OACError
+from airflow_provider_oac.hooks.oac import OACHook
+try:
+    print("SAID", OACHook().run(system.get()).service_instance_key)
+except OACError as error:
+    print("SAID", type(error).__name__, error)
+print("LOADED", *(name for name in sys.modules if name.startswith("airflow_provider_oac.auth.")))
+"""
+
+
+def process(folder: Path, connection: dict[str, Any], **environment: str) -> tuple[str, set[str]]:
+    """What a worker with a disk of its own says when it calls OAC, and which of our modules for signing in it loads."""
+    folder.mkdir(exist_ok=True)
+    home = dict.fromkeys(("AIRFLOW_HOME", "HOME", "TMPDIR"), str(folder))
+    home["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{folder}/airflow.db"
+    known = {"AIRFLOW__CORE__FERNET_KEY": FERNET_KEY, "AIRFLOW_CONN_OAC_DEFAULT": json.dumps(connection)}
+    environment = {**os.environ, **home, **known, **environment}
+    command = [sys.executable, "-c", PROCESS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("SAID ", "LOADED ")))
+    assert set(lines) == {"SAID", "LOADED"}, done.stdout + done.stderr
+    return lines["SAID"], set(lines["LOADED"].split())
+
+
+def test_a_task_whose_token_is_kept_loads_nothing_that_signs(clean: Simulator, tmp_path: Path) -> None:
+    for expected in (SIGNING, set()):
+        said, loaded = process(tmp_path, oac_connection(clean.ready), AIRFLOW__OAC__STORE="file")
+        assert (said, SIGNING & loaded) == ("dev", expected)
+    assert clean.control.calls("identity", "token") == 1
+
+
+def test_two_hosts_share_a_chain_through_redis(server: RedisServer, sign_in: SignIn, tmp_path: Path) -> None:
+    refresh_token = signed_in(sign_in).refresh_token
+    connection = oac_connection(dict(sign_in.ready), grant="refresh_token", refresh_token=refresh_token)
+    in_redis = {"AIRFLOW__OAC__STORE": "redis", "AIRFLOW__OAC__REDIS_URL": server.url}
+    for host in ("one", "other"):
+        assert process(tmp_path / host, connection, **in_redis)[0] == "dev"
+    # A host whose Fernet key differs is told so, and asks nobody.
+    other_key = {"AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode()}
+    said, _ = process(tmp_path / "one", connection, **in_redis, **other_key)
+    assert re.match(f"OACTokenStoreError.*{re.escape(RedisStore(server.url).where)}", said)
+    assert "must be the same on every machine" in said
+    assert Control(sign_in.ready).grants("refresh_token") == 1
+
+
 # ------------------------------------------------------------------------------------------------ a store in trouble
 
 
-def corrupted(kept: Chain) -> None:
+def corrupted(kept: Kept) -> None:
     Path(kept.store.place, f"{kept.settings.store_key}.token").write_bytes(b"rubbish")
 
 
-def opened_to_others(kept: Chain) -> None:
+def opened_to_others(kept: Kept) -> None:
     Path(kept.store.place, f"{kept.settings.store_key}.token").chmod(0o644)
 
 
-def gone(kept: Chain) -> None:
+def gone(kept: Kept) -> None:
     kept.store = Store(f"redis://127.0.0.1:{unused_port()}/0")
 
 
@@ -140,7 +283,7 @@ def gone(kept: Chain) -> None:
     ],
 )
 def test_a_store_in_trouble_is_named_and_costs_a_warning_where_a_credential_brings_tokens(
-    spoil: Callable[[Chain], None], says: str, kept: Chain, caplog: pytest.LogCaptureFixture
+    spoil: Callable[[Kept], None], says: str, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     credential = dataclasses.replace(kept, settings=kept.sign_in.settings())
     for one in (kept, credential):
@@ -157,7 +300,7 @@ def test_a_store_in_trouble_is_named_and_costs_a_warning_where_a_credential_brin
 
 
 @pytest.mark.parametrize("seeded", [True, False])
-def test_a_store_that_was_emptied_is_named(seeded: bool, server: RedisServer, in_redis: Chain) -> None:
+def test_a_store_that_was_emptied_is_named(seeded: bool, server: RedisServer, in_redis: Kept) -> None:
     in_redis.settings = chain(in_redis.sign_in, seeded=seeded)
     in_redis.token() if seeded else in_redis.login()
     server.restart()
@@ -171,14 +314,14 @@ def test_a_store_that_was_emptied_is_named(seeded: bool, server: RedisServer, in
     in_redis.goes_on()
 
 
-def test_a_full_store_that_recovers_costs_nothing(kept: Chain, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_store_that_recovers_costs_nothing(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     token = token_of(kept.session(wrap=lambda backend: Hindered(backend, range(2, 5), 0.0)))
     assert caplog.text.count("Could not store the new refresh token") == 3
     assert (kept.token(), kept.asked()) == (token, 1)
     kept.goes_on()
 
 
-def test_six_at_once_share_one_refusal(kept: Chain) -> None:
+def test_six_at_once_share_one_refusal(kept: Kept) -> None:
     kept.control.fault("token", "consumed_token", times=None)
     said = in_threads([kept.session() for _ in range(6)])
     assert all(LOGIN in text for text in said)
@@ -189,7 +332,7 @@ def test_six_at_once_share_one_refusal(kept: Chain) -> None:
     assert kept.asked() == 2
 
 
-def test_a_refusal_is_not_hidden_by_a_store_that_fails_as_well(server: RedisServer, in_redis: Chain) -> None:
+def test_a_refusal_is_not_hidden_by_a_store_that_fails_as_well(server: RedisServer, in_redis: Kept) -> None:
     in_redis.control.fault("token", "consumed_token", seconds=1.0)
     with ThreadPoolExecutor(1) as pool:
         renewing = pool.submit(in_redis.token)
@@ -202,7 +345,7 @@ def test_a_refusal_is_not_hidden_by_a_store_that_fails_as_well(server: RedisServ
 # ------------------------------------------------------------------------------------------------- whose chain it is
 
 
-def test_somebody_elses_sign_in_is_refused(kept: Chain) -> None:
+def test_somebody_elses_sign_in_is_refused(kept: Kept) -> None:
     kept.settings = chain(kept.sign_in, user="oac.author@example.com")
     whose = r"belongs to oac\.admin@example\.com, .*user is oac\.author@example\.com"
     for _ in range(3):
@@ -214,7 +357,7 @@ def test_somebody_elses_sign_in_is_refused(kept: Chain) -> None:
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
-def test_a_new_login_while_others_renew_wins(forgotten: bool, in_redis: Chain) -> None:
+def test_a_new_login_while_others_renew_wins(forgotten: bool, in_redis: Kept) -> None:
     """It waits for the lock; where Redis forgot that, the renewal leaves in place what it finds."""
     issued = signed_in(in_redis.sign_in)
     in_redis.control.fault("token", "delay", seconds=1.0)
@@ -234,7 +377,7 @@ def test_a_new_login_while_others_renew_wins(forgotten: bool, in_redis: Chain) -
 # ---------------------------------------------------------------------------------------------------- lost responses
 
 
-def says_how_to_repair(kept: Chain, lost_by: str) -> None:
+def says_how_to_repair(kept: Kept, lost_by: str) -> None:
     """Every task hears what happened and which command repairs it; the first one alone asks the domain. A person who
     signs in anew repairs it."""
     before, said = kept.asked(), []
@@ -249,17 +392,16 @@ def says_how_to_repair(kept: Chain, lost_by: str) -> None:
     kept.goes_on()
 
 
-@pytest.mark.parametrize("kind", ["kept", "in_redis"])
-def test_killed_between_answer_and_store_what_repairs_it_is_said(kind: str, request: pytest.FixtureRequest) -> None:
-    kept: Chain = request.getfixturevalue(kind)
-    process = started(kept.store, kept.settings, "before write 2", on_a_loop=kind == "in_redis")
+def test_killed_between_answer_and_store_what_repairs_it_is_said(chain_in_a_store: Kept) -> None:
+    kept = chain_in_a_store
+    process = started(kept.store, kept.settings, "before write 2", on_a_loop=kept.store.place.startswith("redis:"))
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     assert kept.control.counters()["issued"] == {"refresh_token": 1}
     says_how_to_repair(kept, rf"renewal that began at .* UTC in process {process.pid} on ")
 
 
-def test_a_lost_reply_is_named(kept: Chain) -> None:
+def test_a_lost_reply_is_named(kept: Kept) -> None:
     kept.control.fault("token", "drop_after")
     with pytest.raises(OACAuthError, match=f"response.*lost.*{LOGIN}"):
         kept.token()
@@ -267,14 +409,7 @@ def test_a_lost_reply_is_named(kept: Chain) -> None:
     says_how_to_repair(kept, "")
 
 
-def aged(kept: Chain, seconds: float) -> None:
-    """Let the store's access token be older."""
-    record = kept.store.record(kept.settings)
-    older = dataclasses.replace(record, obtained_at=record.obtained_at - seconds)
-    kept.store.store_entry(kept.settings).put(older)
-
-
-def test_a_lost_reply_of_an_early_renewal_is_named_once_it_matters(kept: Chain) -> None:
+def test_a_lost_reply_of_an_early_renewal_is_named_once_it_matters(kept: Kept) -> None:
     first = kept.token()
     aged(kept, 80)
     kept.control.fault("token", "drop_after")
@@ -288,7 +423,7 @@ def test_a_lost_reply_of_an_early_renewal_is_named_once_it_matters(kept: Chain) 
 @pytest.mark.parametrize(
     ("fault", "rotation"), [({"fault": "drop_before"}, "reuse"), ({"fault": "status", "status": 503}, "omit")]
 )
-def test_passing_failures_cost_nothing_but_time(fault: dict[str, Any], rotation: str, kept: Chain) -> None:
+def test_passing_failures_cost_nothing_but_time(fault: dict[str, Any], rotation: str, kept: Kept) -> None:
     kept.control.settings(refresh_rotation=rotation)
     kept.control.fault("token", **fault, times=2)
     assert kept.token()
@@ -296,7 +431,7 @@ def test_passing_failures_cost_nothing_but_time(fault: dict[str, Any], rotation:
     kept.goes_on()
 
 
-def test_a_pause_that_outlasts_the_lease_loses_nothing(in_redis: Chain) -> None:
+def test_a_pause_that_outlasts_the_lease_loses_nothing(in_redis: Kept) -> None:
     """The lock is gone by then: the renewal begins anew, with the latest refresh token."""
     in_redis.control.fault("token", "status", status=429, headers={"Retry-After": "2"})
     assert in_redis.token()
@@ -304,7 +439,7 @@ def test_a_pause_that_outlasts_the_lease_loses_nothing(in_redis: Chain) -> None:
     in_redis.goes_on()
 
 
-def test_a_renewal_that_never_reached_the_domain_is_not_blamed(kept: Chain) -> None:
+def test_a_renewal_that_never_reached_the_domain_is_not_blamed(kept: Kept) -> None:
     away = dataclasses.replace(kept.settings, identity_url=f"http://127.0.0.1:{unused_port()}")
     with pytest.raises(OACTransportError):
         blocking(lambda io: through_store(io, kept.store.store_entry(kept.settings), away, ONCE))
@@ -329,7 +464,7 @@ async def cancelled(session: Session, when: Awaitable[Any], times: int = 1) -> N
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_cancelled_trigger_loses_nothing(times: int, kept: Chain) -> None:
+def test_a_cancelled_trigger_loses_nothing(times: int, kept: Kept) -> None:
     kept.control.fault("token", "delay_after", seconds=0.6)
     asyncio.run(cancelled(kept.session(), kept.is_asked(), times))
     assert kept.token()
@@ -339,7 +474,7 @@ def test_a_cancelled_trigger_loses_nothing(times: int, kept: Chain) -> None:
 
 @pytest.mark.parametrize("uses_refresh_token", [False, True])
 def test_a_trigger_that_is_cancelled_while_it_takes_the_lock_gives_it_back(
-    uses_refresh_token: bool, kept: Chain
+    uses_refresh_token: bool, kept: Kept
 ) -> None:
     if not uses_refresh_token:
         kept.settings = kept.sign_in.settings()
@@ -353,7 +488,7 @@ class Terminated(Exception):
     """What a handler of a signal raises: Airflow's timeout of a task, or Airflow 2's end of one."""
 
 
-def test_a_task_that_is_terminated_in_the_middle_finishes_its_renewal(kept: Chain) -> None:
+def test_a_task_that_is_terminated_in_the_middle_finishes_its_renewal(kept: Kept) -> None:
     kept.control.fault("token", "delay_after", seconds=1.0)
 
     def terminate(*_: object) -> None:
@@ -371,7 +506,7 @@ def test_a_task_that_is_terminated_in_the_middle_finishes_its_renewal(kept: Chai
     kept.goes_on()
 
 
-def test_a_killed_task_still_keeps_what_its_renewal_brought(kept: Chain) -> None:
+def test_a_killed_task_still_keeps_what_its_renewal_brought(kept: Kept) -> None:
     killed = BlockingIO(stopped=lambda: True)
     with pytest.raises(OACKilledError):
         run(kept.session(wrap=Hindered).token(killed))
