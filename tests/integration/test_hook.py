@@ -30,15 +30,6 @@ def url(simulator: Simulator, instance: str = "dev") -> str:
 # ------------------------------------------------------------------------------------------- run, wait, secrets
 
 
-def test_all_hooks_of_a_process_share_one_token_and_each_connection_has_its_instance(
-    connections: Connections, clean: Simulator
-) -> None:
-    assert [OACHook().run(system.get()).service_instance_key for _ in range(3)] == ["dev"] * 3
-    assert clean.control.grants("jwt-bearer") == 1
-    connections.oac("oac_prod", instance="prod")
-    assert OACHook("oac_prod").run(system.get()).service_instance_key == "prod"
-
-
 CLOSED = f"http://127.0.0.1:{unused_port()}"
 
 

@@ -66,9 +66,17 @@ BODIES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_what_is_sent_again_is_the_same(body: str, connections: Connections) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_sent_again_is_the_same_and_the_first_answer_is_closed(
+    body: str, stream: bool, connections: Connections
+) -> None:
+    answers: list[requests.Response] = []
+    keep = {"response": lambda answer, **_more: answers.append(answer)}
     with refusing(connections, REFUSED) as server:
-        assert OACHook().get_conn().post("/anything", **BODIES[body]()).status_code == 200
+        last = OACHook().get_conn().post("/anything", stream=stream, hooks=keep, **BODIES[body]())
+        assert [answer.status_code for answer in answers] == [401, 200]
+        assert answers[0].raw.closed
+        assert last.content == b"{}"
     first, second = server.seen
     assert first.headers.pop("authorization") != second.headers.pop("authorization")
     assert first == second
@@ -86,17 +94,6 @@ def test_what_cannot_be_rewound_is_not_sent_again(body: Callable[[], Any], conne
         assert (caught.value.status, caught.value.retryable, len(server.seen)) == (401, True, 1)
         assert session.post("/anything", data=b"content").status_code == 200
     assert server.seen[0].headers["authorization"] != server.seen[1].headers["authorization"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_the_first_answer_is_closed(stream: bool, connections: Connections) -> None:
-    answers: list[requests.Response] = []
-    keep = {"response": lambda answer, **_more: answers.append(answer)}
-    with refusing(connections, REFUSED):
-        last = OACHook().get_conn().get("/anything", stream=stream, hooks=keep)
-        assert [answer.status_code for answer in answers] == [401, 200]
-        assert answers[0].raw.closed
-        assert last.content == b"{}"
 
 
 def test_a_prepared_request_is_signed_in_too_and_refused_for_good_the_second_time(connections: Connections) -> None:

@@ -37,13 +37,8 @@ FORBIDDEN: dict[str, Any] = {"status": 403, "body": {"code": "Forbidden", "messa
 
 def trigger(work: str, seconds: float = 30.0, poll_interval: float = 0.05) -> OACWorkRequestTrigger:
     now = time.time()
-    return OACWorkRequestTrigger(
-        oac_conn_id="oac_default",
-        work_request_id=work,
-        submitted_at=now,
-        deadline=now + seconds,
-        poll_interval=poll_interval,
-    )
+    times = {"submitted_at": now, "deadline": now + seconds, "poll_interval": poll_interval}
+    return OACWorkRequestTrigger(oac_conn_id="oac_default", work_request_id=work, **times)
 
 
 async def all_events(works: list[str], seconds: float = 30.0) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_oac.exceptions import OACResponseError, OACTransportError
+from airflow_provider_oac.exceptions import OACTransportError
 from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.asynchronous import MAX_CONNECTIONS, AsyncIO
 from airflow_provider_oac.transport.io import Request
@@ -130,13 +130,6 @@ def test_there_is_no_limit_to_the_whole_time_as_long_as_bytes_come(
     clean.control.fault("openid_configuration", "drip", seconds=1.5)
     # Ten pieces 0.15 s apart: each within the read timeout, all of them far beyond it.
     assert get(drive, discovery, TransportSettings(read_timeout=0.6)).json()["issuer"]
-
-
-def test_a_body_larger_than_any_answer_may_be(drive: Drive, clean: Simulator, discovery: str) -> None:
-    limit = transport_io.MAX_BODY_BYTES
-    clean.control.fault("openid_configuration", "huge", size=limit + 1)
-    with pytest.raises(OACResponseError, match=f"larger than {limit} bytes"):
-        get(drive, discovery)
 
 
 def test_a_broken_answer_leaves_the_driver_usable(drive: Drive, clean: Simulator, discovery: str) -> None:

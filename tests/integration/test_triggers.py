@@ -27,16 +27,16 @@ def event_of(work: str, seconds: float | None = 20, **changes: Any) -> dict[str,
     return asyncio.run(first_event(trigger))
 
 
-@pytest.mark.parametrize("seconds", [20, None])
-def test_its_event_says_that_the_work_ended(connections: Connections, clean: Simulator, seconds: float | None) -> None:
-    (work,) = clean.control.start_work("dev", 0.2)
-    assert event_of(work, seconds) == {"outcome": "ended", "message": "", "carried": None}
-
-
-def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:
-    (work,) = clean.control.start_work("dev", 60)
-    event = event_of(work, 0.2)
-    assert (event["outcome"], work in event["message"]) == ("timeout", True)
+@pytest.mark.parametrize(
+    ("work_seconds", "seconds", "outcome"), [(0.2, 20, "ended"), (0.2, None, "ended"), (60, 0.2, "timeout")]
+)
+def test_its_event_says_how_the_wait_ended(
+    connections: Connections, clean: Simulator, work_seconds: float, seconds: float | None, outcome: str
+) -> None:
+    (work,) = clean.control.start_work("dev", work_seconds)
+    event = event_of(work, seconds)
+    assert (event["outcome"], event["carried"]) == (outcome, None)
+    assert work in event["message"] if outcome == "timeout" else event["message"] == ""
 
 
 def test_its_event_says_that_waiting_failed(connections: Connections, clean: Simulator) -> None:
@@ -73,9 +73,12 @@ def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
     assert result["verified"]
 
 
-def test_an_event_that_carries_nothing_is_refused() -> None:
-    with pytest.raises(OACError, match="does not say what the task had started"):
-        make().execute_complete({}, {"outcome": "ended", "message": ""})
+@pytest.mark.parametrize(
+    ("outcome", "says"), [("ended", "does not say what the task had started"), ("error", r"^no route\.$")]
+)
+def test_an_event_that_carries_nothing_or_an_error_is_refused(outcome: str, says: str) -> None:
+    with pytest.raises(OACError, match=says):
+        make().execute_complete({}, {"outcome": outcome, "message": "no route."})
 
 
 class Heard:
