@@ -30,7 +30,7 @@ from airflow_provider_oac.auth import shared_store
 from airflow_provider_oac.auth.session import Session
 from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.shared_store import through_store
-from airflow_provider_oac.auth.store import Backend
+from airflow_provider_oac.auth.store import Backend, Lock
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
 from airflow_provider_oac.client.api import Api
@@ -51,14 +51,14 @@ from oac_simulator.launch import Simulator
 from tests.chains import (
     FERNET_KEY,
     LOGIN,
-    Dying,
     Store,
+    Watched,
     chain,
     in_processes,
     in_threads,
+    killed,
     login,
     signed_in,
-    started,
     token_of,
 )  # fmt: skip
 from tests.drivers import SignIn, blocking
@@ -131,20 +131,27 @@ def aged(kept: Kept, seconds: float, lifetime: float | None = None) -> None:
     kept.store.store_entry(kept.settings).put(older)
 
 
-class Hindered(Dying):
+class Hindered(Watched):
     """A backend that refuses some writes, and whose lock comes late."""
 
     def __init__(self, inner: Backend, refused: range = range(2, 3), late: float = 0.3) -> None:
-        super().__init__(inner, "never")
+        super().__init__(inner)
         self.refused, self.late = refused, late
 
-    def at(self, act: str, do: Callable[[], Any]) -> Any:
-        if act == "acquire":
-            time.sleep(self.late)
-        return super().at(act, self.refuse if act == "write" and self.counts.get(act, 0) + 1 in self.refused else do)
+    def before_write(self) -> None:
+        if self.writes in self.refused:
+            raise OACTokenStoreError("The disk is full.")
 
-    def refuse(self) -> None:
-        raise OACTokenStoreError("The disk is full.")
+    def lock(self, name: str, lease: float) -> Lock:
+        lock = super().lock(name, lease)
+        acquire = lock.acquire
+
+        def late() -> bool:
+            time.sleep(self.late)
+            return acquire()
+
+        lock.acquire = late  # type: ignore[method-assign]
+        return lock
 
 
 # ------------------------------------------------------------------------------------------------ what is shared
@@ -196,7 +203,7 @@ def test_a_stale_token_is_renewed_by_one_and_used_by_the_others(shared: Kept) ->
     shared.control.fault("token", "delay", seconds=1.0)
     sessions = [shared.session() for _ in range(6)]
     aged(shared, 80, lifetime=100.0)
-    tokens = in_threads(sessions, past=False)
+    tokens = in_threads(sessions)
     assert (tokens.count(first), len(set(tokens)), shared.asked()) == (5, 2, 2)
 
 
@@ -387,11 +394,9 @@ def test_killed_between_answer_and_store_what_repairs_it_is_said(chain_in_a_stor
     kept = chain_in_a_store
     # The lease of a process that died ends within a test.
     kept.store = dataclasses.replace(kept.store, lease=3.0)
-    process = started(kept.store, kept.settings, "before write 2", on_a_loop=kept.store.place.startswith("redis:"))
-    process.join(60)
-    assert process.exitcode == -signal.SIGKILL
+    process = killed(kept.store, kept.settings, on_a_loop=kept.store.place.startswith("redis:"))
     assert kept.control.counters()["issued"] == {"refresh_token": 1}
-    says_how_to_repair(kept, rf"renewal that began at .* UTC in process {process.pid} on ")
+    says_how_to_repair(kept, rf"renewal that began at .* UTC in process {process} on ")
 
 
 def test_a_lost_reply_is_named(kept: Kept) -> None:
@@ -496,8 +501,8 @@ def test_a_task_that_is_terminated_in_the_middle_finishes_its_renewal(kept: Kept
 
 
 def test_a_killed_task_still_keeps_what_its_renewal_brought(kept: Kept) -> None:
-    killed = BlockingIO(stopped=lambda: True)
+    io = BlockingIO(stopped=lambda: True)
     with pytest.raises(OACKilledError):
-        run(kept.session(wrap=Hindered).token(killed))
-    killed.close()
+        run(kept.session(wrap=Hindered).token(io))
+    io.close()
     kept.goes_on()
