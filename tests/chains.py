@@ -23,10 +23,9 @@ from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.auth.token import Issued
 from airflow_provider_oac.auth.token_endpoint import ask
 from airflow_provider_oac.exceptions import OACError
-from airflow_provider_oac.transport.asynchronous import AsyncIO
-from airflow_provider_oac.transport.blocking import BlockingIO, run
+from airflow_provider_oac.transport.io import IO
 from oac_simulator.control import Control
-from tests.drivers import IMPATIENT, SignIn, blocking
+from tests.drivers import SignIn, asynchronous, blocking
 
 FERNET_KEY = Fernet.generate_key().decode()
 LOGIN = "python -m airflow_provider_oac login --oac-conn-id a_chain"
@@ -98,11 +97,11 @@ def token_of(session: Session) -> str:
 # --------------------------------------------------------------------------------------------- processes that renew
 
 
-def in_processes(store: Store, settings: AuthSettings, processes: int, each: int, past: bool = False) -> list[str]:
+def in_processes(store: Store, settings: AuthSettings, processes: int, each: int) -> list[str]:
     """Request tokens at once in several processes, each with threads or coroutines; return tokens or errors."""
     begin, queue = _FORKS.Barrier(processes), _FORKS.Queue()
     children = [
-        _FORKS.Process(target=_asking, args=(store, settings, each, past, number % 2 == 1, begin, queue))
+        _FORKS.Process(target=_asking, args=(store, settings, each, number % 2 == 1, begin, queue))
         for number in range(processes)
     ]
     for child in children:
@@ -114,69 +113,46 @@ def in_processes(store: Store, settings: AuthSettings, processes: int, each: int
     return said
 
 
-def _asking(
-    store: Store, settings: AuthSettings, count: int, past: bool, on_a_loop: bool, begin: Any, queue: Any
-) -> None:
+def _asking(store: Store, settings: AuthSettings, count: int, on_a_loop: bool, begin: Any, queue: Any) -> None:
     sessions = [store.session(settings) for _ in range(count)]
     begin.wait(60)
-    queue.put(on_a_loop_all(sessions, past) if on_a_loop else in_threads(sessions, past))
+    queue.put(on_a_loop_all(sessions) if on_a_loop else in_threads(sessions))
 
 
-def in_threads(sessions: list[Session], past: bool = False) -> list[str]:
+def in_threads(sessions: list[Session]) -> list[str]:
     """Request tokens for all sessions at the same time, in threads; return tokens or errors."""
 
     begin = threading.Barrier(len(sessions))
 
     def one(session: Session) -> str:
-        io = BlockingIO(IMPATIENT)
         begin.wait(30)
         try:
-            return run(session.renew(io) if past else session.token(io)).access_token
+            return token_of(session)
         except OACError as error:
             return f"{type(error).__name__}: {error}"
-        finally:
-            io.close()
 
     with ThreadPoolExecutor(len(sessions)) as pool:
         return list(pool.map(one, sessions))
 
 
-def on_a_loop_all(sessions: list[Session], past: bool) -> list[str]:
-    async def whole() -> list[str]:
-        io = AsyncIO(IMPATIENT)
-        try:
-            flows = (session.renew(io) if past else session.token(io) for session in sessions)
-            got = await asyncio.gather(*flows, return_exceptions=True)
-        finally:
-            await io.close()
-        return [f"{type(one).__name__}: {one}" if isinstance(one, BaseException) else one.access_token for one in got]
+def on_a_loop_all(sessions: list[Session]) -> list[str]:
+    """Request tokens for all sessions at the same time, in coroutines; return tokens or errors."""
 
-    return asyncio.run(whole())
+    async def whole(io: IO) -> list[Any]:
+        return await asyncio.gather(*(session.token(io) for session in sessions), return_exceptions=True)
+
+    got = asynchronous(whole)
+    return [f"{type(one).__name__}: {one}" if isinstance(one, BaseException) else one.access_token for one in got]
 
 
 # ----------------------------------------------------------------------------------------------- processes that die
 
 
-class Dying(Backend):
-    """A backend that kills its process at one point of a renewal.
+class Watched(Backend):
+    """A backend that counts its writes, and does something before each."""
 
-    :param point: for example ``before write 1``, ``after write 2``, ``before extend 1``.
-    """
-
-    def __init__(self, inner: Backend, point: str) -> None:
-        self.inner = inner
-        self.point = point
-        self.counts: dict[str, int] = {}
-
-    def at(self, act: str, do: Callable[[], Any]) -> Any:
-        self.counts[act] = self.counts.get(act, 0) + 1
-        name = f"{act} {self.counts[act]}"
-        if self.point == f"before {name}":
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = do()
-        if self.point == f"after {name}":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+    def __init__(self, inner: Backend) -> None:
+        self.inner, self.writes = inner, 0
 
     @property
     def where(self) -> str:
@@ -186,40 +162,36 @@ class Dying(Backend):
         return self.inner.read(name)
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
-        return bool(self.at("write", lambda: self.inner.write(name, sealed, expected)))
+        self.writes += 1
+        self.before_write()
+        return self.inner.write(name, sealed, expected)
+
+    def before_write(self) -> None:
+        raise NotImplementedError
 
     def delete(self, name: str) -> None:
         self.inner.delete(name)
 
     def lock(self, name: str, lease: float) -> Lock:
-        return DyingLock(self, self.inner.lock(name, lease))
+        return self.inner.lock(name, lease)
 
 
-class DyingLock:
-    """The lock of a `Dying` backend."""
+class Dying(Watched):
+    """A backend that kills its process when it is to store what a renewal brought."""
 
-    def __init__(self, backend: Dying, inner: Lock) -> None:
-        self.backend = backend
-        self.inner = inner
-
-    def acquire(self) -> bool:
-        return bool(self.backend.at("acquire", self.inner.acquire))
-
-    def extend(self) -> bool:
-        return bool(self.backend.at("extend", self.inner.extend))
-
-    def release(self) -> None:
-        self.backend.at("release", self.inner.release)
+    def before_write(self) -> None:
+        if self.writes == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
-def dying(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> None:
-    """Renew in this process until it is killed."""
-    session = store.session(settings, lambda backend: Dying(backend, point))
-    (on_a_loop_all if on_a_loop else in_threads)([session], False)
+def _dying(store: Store, settings: AuthSettings, on_a_loop: bool) -> None:
+    (on_a_loop_all if on_a_loop else in_threads)([store.session(settings, Dying)])
 
 
-def started(store: Store, settings: AuthSettings, point: str, on_a_loop: bool) -> Any:
-    """Start a process that renews until it is killed."""
-    process = _FORKS.Process(target=dying, args=(store, settings, point, on_a_loop))
+def killed(store: Store, settings: AuthSettings, on_a_loop: bool) -> int:
+    """Have a process renew that is killed between the response and the store; return its id."""
+    process = _FORKS.Process(target=_dying, args=(store, settings, on_a_loop))
     process.start()
-    return process
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    return int(process.pid or 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import json
 import logging
 import sys
@@ -18,9 +20,20 @@ from airflow_provider_oac.auth.store_file import FileStore
 from airflow_provider_oac.hooks import defer_decision, shared_poller
 from airflow_provider_oac.triggers import oac
 from oac_simulator.launch import Simulator, launch
+from tests.drivers import Drive, SignIn
+from tests.integration import flows
 from tests.integration.raw_domain import Domain
 from tests.integration.servers import answering
 from tests.tasks import Connections, oac_connection
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine on an event loop."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}))
+    return True
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +43,12 @@ def no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oac, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(defer_decision, "WORKER_SECONDS", 0.0)
     monkeypatch.setattr(shared_poller, "_READING_AGAIN", (0.1,))
+
+
+@pytest.fixture
+def run(drive: Drive, sign_in: SignIn) -> flows.Oac:
+    """Runs a call or a flow at the instance `dev`: `run(snapshots.list_all())`."""
+    return flows.oac(drive, sign_in)
 
 
 @pytest.fixture

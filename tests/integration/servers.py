@@ -14,6 +14,17 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from airflow_provider_oac.transport.io import Request, Response
+from airflow_provider_oac.transport.settings import TransportSettings
+from tests.drivers import IMPATIENT, Drive
+
+BEARER = {"Authorization": "Bearer the-token"}
+
+
+def get(drive: Drive, url: str, settings: TransportSettings = IMPATIENT) -> Response:
+    """Send a GET request with a token."""
+    return drive(lambda io: io.send(Request("GET", url, BEARER)), settings)
+
 
 @dataclass
 class Seen:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_provider_oac.client.rest import snapshots, system
+from airflow_provider_oac.client.rest import system
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
 from airflow_provider_oac.hooks.oac import OACHook
 from airflow_provider_oac.transport.retry import ONCE
@@ -30,45 +30,31 @@ def url(simulator: Simulator, instance: str = "dev") -> str:
 # ------------------------------------------------------------------------------------------- run, wait, secrets
 
 
-def test_it_makes_a_call(connections: Connections) -> None:
-    assert OACHook().run(system.get()).service_instance_key == "dev"
-
-
-def test_each_connection_has_its_instance(connections: Connections) -> None:
-    connections.oac("oac_prod", instance="prod")
-    assert OACHook("oac_prod").run(system.get()).service_instance_key == "prod"
-
-
-def test_all_hooks_of_a_process_share_one_token(connections: Connections, clean: Simulator) -> None:
-    for _ in range(3):
-        OACHook().run(snapshots.list_all())
-    assert clean.control.grants("jwt-bearer") == 1
+CLOSED = f"http://127.0.0.1:{unused_port()}"
 
 
 @pytest.mark.parametrize("on_a_loop", [False, True])
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "says"),
     [
         ({"private_key": "no key at all"}, "The private key cannot be used"),
         ({"certificate": "no certificate"}, "The certificate cannot be used"),
-        ({"ca_file": "/nowhere/ca.pem"}, "The CA file (Connection: extra, ca_file) cannot be used"),
-        ({"host": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
-        ({"identity_url": f"http://127.0.0.1:{unused_port()}"}, "the connection was refused"),
+        ({"ca_file": "/nowhere/ca.pem"}, r"The CA file \(Connection: extra, ca_file\) cannot be used"),
+        ({"host": CLOSED}, ".*the connection was refused"),
+        ({"identity_url": CLOSED}, ".*the connection was refused"),
         ({"certificate_alias": "other"}, "Signing in at"),
     ],
     ids=["key", "certificate", "ca", "host", "domain", "sign-in"],
 )
 def test_what_fails_below_names_the_connection(
-    connections: Connections, changes: dict[str, Any], said: str, on_a_loop: bool
+    connections: Connections, changes: dict[str, Any], says: str, on_a_loop: bool
 ) -> None:
     connections.oac("oac_other", **changes)
     hook = OACHook("oac_other")
     # Once only: what passes would be tried again for a while.
     work = lambda api: api.perform(system.get(), ONCE)  # noqa: E731
-    with pytest.raises(OACError) as failure:
+    with pytest.raises(OACError, match=f"^Connection 'oac_other': {says}") as failure:
         asyncio.run(hook.arun(work)) if on_a_loop else hook.run(work)
-    assert str(failure.value).startswith(f"Connection 'oac_other': {said}" if said[0].isupper() else "Connection ")
-    assert said in str(failure.value)
     assert str(failure.value).count("Connection 'oac_other'") == 1
 
 
@@ -94,9 +80,8 @@ def unmasked() -> None:
 
 @pytest.mark.usefixtures("unmasked")
 def test_secrets_of_the_connection_are_masked_in_logs(connections: Connections, clean: Simulator) -> None:
-    connections.oac(grant="password", user_password="a-user's-password", private_key_passphrase="a-phrase")
-    connection = {"conn_type": "oac", "host": url(clean), "login": "id", "password": "a-client-secret"}
     extra = {"identity_url": clean.ready["identity_url"], "scope": "s", "user": "u", "grant": "password"}
+    connection = {"conn_type": "oac", "host": url(clean), "login": "id", "password": "a-client-secret"}
     connections.set("oac_default", {**connection, "extra": {**extra, "user_password": "a-user's-password"}})
     assert OACHook().settings.auth.user == "u"
     assert redact("a-client-secret and a-user's-password") == "*** and ***"
@@ -105,10 +90,8 @@ def test_secrets_of_the_connection_are_masked_in_logs(connections: Connections, 
 @pytest.mark.usefixtures("unmasked")
 def test_an_access_token_works_and_is_masked(connections: Connections, clean: Simulator) -> None:
     token = OACHook().access_token()
-    answer = requests.get(
-        f"{url(clean)}/api/20210901/snapshots", headers={"Authorization": f"Bearer {token}"}, timeout=20
-    )
-    assert answer.status_code == 200
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert requests.get(f"{url(clean)}/api/20210901/snapshots", headers=bearer, timeout=20).status_code == 200
     assert redact(f"the token is {token}") == "the token is ***"
 
 
@@ -123,39 +106,23 @@ def test_a_session_takes_paths_and_complete_addresses_of_the_instance(
         assert session.get(address).json()["serviceInstanceKey"] == "dev"
     assert session.get("/snapshots", params={"x": "y"}).status_code == 200
     assert session.get("/snapshots?x=http://elsewhere.example.com/").status_code == 200
-    assert clean.control.grants("jwt-bearer") == 1
+    # Not an address of its own for requests, but a path of this instance.
+    assert session.get("//elsewhere.example.com/x").status_code == 404
 
 
-def test_a_session_renews_and_replays_once_on_a_401(connections: Connections, clean: Simulator) -> None:
-    session = OACHook().get_conn()
-    assert session.get("/system").status_code == 200
-    clean.control.end_tokens()
-    assert session.get("/system").status_code == 200
-    assert clean.control.grants("jwt-bearer") == 2
-    clean.control.fault("GET /system", "status", status=401, times=None)
-    clean.control.reset_counters()
-    assert session.get("/system").status_code == 401
-    assert clean.control.calls("dev", "GET /system") == 2
-
-
-@pytest.mark.parametrize(
-    "other", ["https://elsewhere.example.com/x", "//elsewhere.example.com/x", "HTTP://127.0.0.1:1/", "ftp://127.0.0.1/"]
-)
-def test_a_session_sends_nothing_to_another_host(connections: Connections, clean: Simulator, other: str) -> None:
-    session = OACHook().get_conn()
-    if other.startswith("//"):
-        # Not an address of its own for requests, but a path of this instance.
-        assert session.get(other).status_code == 404
-        return
-    with pytest.raises(OACConfigurationError, match=r"This session sends its token only to|must be a complete URL"):
-        session.get(other)
-    assert clean.control.counters()["calls"].get("dev", {}) == {}
-
-
-def test_a_session_sends_nothing_to_another_instance(connections: Connections, clean: Simulator) -> None:
-    with pytest.raises(OACConfigurationError, match="Use a separate session"):
-        OACHook().get_conn().get(f"{url(clean, 'prod')}/api/20210901/system")
-    assert clean.control.calls("prod", "GET /system") == 0
+def test_a_session_sends_nothing_to_another_host_or_instance(connections: Connections, clean: Simulator) -> None:
+    session, only = OACHook().get_conn(), r"sends its token only to .* Use a separate session|must be a complete URL"
+    prod = f"{url(clean, 'prod')}/api/20210901/system"
+    for other in ("https://elsewhere.example.com/x", "HTTP://127.0.0.1:1/", "ftp://127.0.0.1/", prod):
+        with pytest.raises(OACConfigurationError, match=only):
+            session.get(other)
+    # Libraries read its host differently.
+    request = requests.Request("GET", url(clean)).prepare()
+    request.url = f"http://evil.example.com\\@{url(clean).removeprefix('http://')}/"
+    with pytest.raises(OACConfigurationError, match="a backslash"):
+        session.send(request)
+    calls = clean.control.counters()["calls"]
+    assert [calls.get(place, {}) for place in ("dev", "prod", "identity")] == [{}] * 3
 
 
 def test_a_session_follows_no_redirect(connections: Connections, clean: Simulator) -> None:
@@ -166,15 +133,11 @@ def test_a_session_follows_no_redirect(connections: Connections, clean: Simulato
     assert clean.control.calls("prod", "GET /system") == 0
 
 
-def test_a_session_ignores_netrc(
-    connections: Connections, clean: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_ignores_netrc(connections: Connections, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    answer = OACHook().get_conn().get("/system")
-    assert answer.status_code == 200
-    assert answer.request.headers["Authorization"].startswith("Bearer ")
+    assert OACHook().get_conn().get("/system").request.headers["Authorization"].startswith("Bearer ")
 
 
 def test_tls_is_verified_with_the_connections_ca(secure: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:

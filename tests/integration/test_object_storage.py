@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,25 @@ def files(destination: Destination) -> list[str]:
     return sorted(path.rpartition("/")[2] for path in fs.find(parent)) if fs.exists(parent) else []
 
 
-def test_a_file_appears_when_it_is_committed_and_not_before(folder: str) -> None:
+def test_a_file_is_what_was_committed_last(folder: str) -> None:
     destination = Destination(f"{folder}/board.pdf")
-    sink = ObjectStorageSink(destination)
-    sink.write(NEW)
-    sink.write(NEW)
     assert destination.size() is None
-    sink.commit()
-    assert destination.size() == 2 * len(NEW)
-    assert destination.read() == NEW + NEW
-    assert files(destination) == ["board.pdf"]
+    destination.remove()
+    with pytest.raises(OACStorageError, match=r"Could not read .*board\.pdf"):
+        destination.read()
+    for content in (OLD, NEW):
+        sink, before = ObjectStorageSink(destination), destination.size()
+        sink.write(content[:5])
+        sink.write(content[5:])
+        assert destination.size() == before
+        sink.commit()
+        assert (destination.size(), destination.read()) == (len(content), content)
+        assert files(destination) == ["board.pdf"]
+    sink.write(OLD)
+    for _ in range(2):
+        sink.discard()
+        assert destination.read() == NEW
+        assert files(destination) == ["board.pdf"]
 
 
 @pytest.mark.parametrize(
@@ -80,49 +90,22 @@ def test_a_file_is_reported_as_lineage_when_it_is_committed(
     assert (getattr(output, "asset", None) or output.dataset).uri == f"file://{tmp_path}/{in_uri}"
 
 
-def test_the_old_file_stays_until_then_and_when_the_new_one_is_discarded(folder: str) -> None:
-    destination = Destination(f"{folder}/board.pdf")
-    destination.write(OLD)
-    sink = ObjectStorageSink(destination)
-    sink.write(NEW)
-    assert destination.read() == OLD
-    sink.discard()
-    assert destination.read() == OLD
-    assert files(destination) == ["board.pdf"]
-    sink.discard()
-    assert destination.read() == OLD
-
-
-def test_a_file_that_is_replaced_is_never_half(folder: str) -> None:
-    destination = Destination(f"{folder}/board.pdf")
-    destination.write(OLD)
-    destination.write(NEW)
-    assert destination.read() == NEW
-    assert files(destination) == ["board.pdf"]
-
-
 @pytest.mark.parametrize("name", ["Board [1].pdf", "B*.pdf", "What?.pdf", "[a-z].pdf"])
 def test_a_name_is_no_pattern(folder: str, name: str) -> None:
+    mine, other = Destination(f"{folder}/mine.pdf"), Destination(f"{folder}/Board.pdf")
     # Not from a URL, in which a question mark begins a query.
-    destination = Destination(f"{folder}/board.pdf")
-    other = Destination(f"{folder}/x/other.pdf")
-    destination.path, other.path = (
-        path.path.replace("board.pdf", new).replace("x/other.pdf", new)
-        for path, new in ((destination, name), (other, "Board.pdf"))
-    )
-    mine, others = ObjectStorageSink(destination, "w"), ObjectStorageSink(other, "w")
-    mine.write(OLD)
-    others.write(NEW)
-    mine.commit()
-    assert destination.read() == OLD
-    others.commit()
-    assert other.read() == NEW
-    assert files(destination) == sorted([name, "Board.pdf"])
-    again = ObjectStorageSink(destination, "w")
-    again.write(NEW)
-    again.discard()
-    destination.remove()
-    assert files(destination) == ["Board.pdf"]
+    mine.path = mine.path.replace("mine.pdf", name)
+    sinks = ObjectStorageSink(mine, "w"), ObjectStorageSink(other, "w")
+    for sink, content in zip(sinks, (OLD, NEW), strict=True):
+        sink.write(content)
+    for sink in sinks:
+        sink.commit()
+    assert (mine.read(), other.read()) == (OLD, NEW)
+    assert files(mine) == sorted([name, "Board.pdf"])
+    sinks[0].write(NEW)
+    sinks[0].discard()
+    mine.remove()
+    assert files(mine) == ["Board.pdf"]
 
 
 class Slow(MemoryFileSystem):
@@ -154,15 +137,13 @@ def test_what_is_copied_is_kept_until_the_copy_is_whole(looks: int, monkeypatch:
     destination = Destination("slow://m/board.pdf")
     sink = ObjectStorageSink(destination, "w")
     sink.write(NEW)
-    if looks > 0:
+    failure = pytest.raises(OACStorageError, match=rf"{len(NEW)} bytes were written, but .*board\.pdf has 0")
+    with failure if looks < 0 else nullcontext():
         sink.commit()
-        assert destination.read() == NEW
-        assert files(destination) == ["board.pdf"]
-    else:
-        with pytest.raises(OACStorageError, match=rf"{len(NEW)} bytes were written, but .*board\.pdf has 0"):
-            sink.commit()
-        assert slow.cat_file(slow.todo[0]) == NEW
-        sink.discard()
+    kept = destination.path if looks > 0 else slow.todo[0]
+    assert slow.cat_file(kept) == NEW
+    sink.discard()
+    assert files(destination) == ["board.pdf"]
     MemoryFileSystem.store.clear()
 
 
@@ -229,71 +210,55 @@ def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, letter: 
     assert files(one) == [f"{name}x.pdf", f"{name}y.pdf"]
 
 
-def test_a_file_that_is_not_there_has_no_size_and_removing_it_is_no_error(folder: str) -> None:
-    destination = Destination(f"{folder}/nothing.pdf")
-    assert destination.size() is None
-    destination.remove()
-    with pytest.raises(OACStorageError, match=r"Could not read .*nothing\.pdf"):
-        destination.read()
-
-
-def test_an_upload_that_is_discarded_is_not_sent_when_it_is_collected(tmp_path: Path) -> None:
+@pytest.fixture
+def large() -> Iterator[ObjectStorageSink]:
+    """A file of several parts in a bucket."""
     Bucket.empty()
     attach_store("bucket", Bucket())
-    sink = ObjectStorageSink(Destination("bucket://b/large.pdf"))
-    sink.write(b"x" * 6_000_000)
-    (upload,) = Bucket.uploads
-    sink.discard()
-    del sink
-    assert (upload.state, upload.closed, Bucket.objects) == ("discarded", True, {})
-
-
-def test_a_store_that_refuses_is_named_with_what_it_said() -> None:
-    Bucket.empty()
-    attach_store("bucket", Bucket())
-    Bucket.refuse = PermissionError("AccessDenied")
-    sink = ObjectStorageSink(Destination("bucket://b/large.pdf"))
-    with pytest.raises(OACStorageError, match=r"Could not write bucket://b/large\.pdf \(PermissionError: AccessDenied"):
-        sink.write(b"x" * 6_000_000)
-    sink.discard()
+    yield ObjectStorageSink(Destination("bucket://b/large.pdf"))
     assert Bucket.objects == {}
     Bucket.empty()
 
 
-@pytest.mark.parametrize("url", ["nowhere://bucket/board.pdf", "oci-typo://bucket/board.pdf"])
-def test_a_store_that_nobody_knows_is_an_error_before_anything_is_sent(url: str) -> None:
-    with pytest.raises(OACStorageError, match=url.partition(":")[0]):
-        Destination(url)
+def test_an_upload_that_is_discarded_is_not_sent_when_it_is_collected(large: ObjectStorageSink) -> None:
+    large.write(b"x" * 6_000_000)
+    (upload,) = Bucket.uploads
+    large.discard()
+    assert (upload.state, upload.closed) == ("discarded", True)
 
 
-def in_a_process(code: str, *arguments: str) -> subprocess.Popen[str]:
-    whole = "from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink\nimport sys\n"
-    return subprocess.Popen(
-        [sys.executable, "-c", whole + textwrap.dedent(code), *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
-    )  # fmt: skip
+def test_a_store_that_refuses_is_named_with_what_it_said(large: ObjectStorageSink) -> None:
+    Bucket.refuse = PermissionError("AccessDenied")
+    with pytest.raises(OACStorageError, match=r"Could not write bucket://b/large\.pdf \(PermissionError: AccessDenied"):
+        large.write(b"x" * 6_000_000)
+    large.discard()
+
+
+def test_a_store_that_nobody_knows_is_an_error_before_anything_is_sent() -> None:
+    with pytest.raises(OACStorageError, match="oci-typo"):
+        Destination("oci-typo://bucket/board.pdf")
+
+
+FULL_DISK = """
+    import resource, signal, sys
+    from airflow_provider_oac.hooks.object_storage import Destination, ObjectStorageSink
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    sink = ObjectStorageSink(Destination(sys.argv[1]))
+    try:
+        for _ in range(20):
+            sink.write(b"x" * 100_000)
+        sink.commit()
+    except Exception as problem:
+        print(type(problem).__name__, problem)
+        sink.discard()
+"""
 
 
 def test_a_disk_that_is_full_leaves_neither_a_half_file_nor_a_leftover(tmp_path: Path) -> None:
     """The kernel refuses to let the file grow, as it does on a full disk."""
     Destination(f"{tmp_path}/board.pdf").write(OLD)
-    code = """
-        import resource, signal
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-        sink = ObjectStorageSink(Destination(sys.argv[1]))
-        try:
-            for _ in range(20):
-                sink.write(b"x" * 100_000)
-            sink.commit()
-        except Exception as problem:
-            print(type(problem).__name__, problem)
-            sink.discard()
-    """
-    process = in_a_process(code, f"{tmp_path}/board.pdf")
-    said, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "OACStorageError" in said
-    assert "File too large" in said
-    assert "board.pdf" in said
+    command = [sys.executable, "-c", textwrap.dedent(FULL_DISK), f"{tmp_path}/board.pdf"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert re.search(r"OACStorageError .*board\.pdf.*File too large", done.stdout)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"board.pdf": OLD}

@@ -10,16 +10,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.providers.common.sql.operators import sql as operators
 from airflow.providers.common.sql.operators.generic_transfer import GenericTransfer
-from airflow.providers.common.sql.operators.sql import (
-    SQLCheckOperator,
-    SQLColumnCheckOperator,
-    SQLExecuteQueryOperator,
-    SQLIntervalCheckOperator,
-    SQLTableCheckOperator,
-    SQLThresholdCheckOperator,
-    SQLValueCheckOperator,
-)
 
 from airflow_provider_oac._compat import BaseHook
 from airflow_provider_oac.client.sql import dbapi
@@ -55,7 +47,9 @@ def fails(kind: Any, **arguments: Any) -> str:
 
 
 def test_a_query_and_its_values() -> None:
-    ((category, revenue),) = execute(SQLExecuteQueryOperator, sql=f"{ROWS};", parameters=["Category 1", "it's"])
+    ((category, revenue),) = execute(
+        operators.SQLExecuteQueryOperator, sql=f"{ROWS};", parameters=["Category 1", "it's"]
+    )
     assert (category, type(revenue)) == ("Category 1", Decimal)
 
 
@@ -64,9 +58,11 @@ def test_columns_are_checked() -> None:
         NUMBER: {"null_check": {"equal_to": 0}, "unique_check": {"equal_to": 0}, "min": {"geq_to": 1}},
         REGION: {"null_check": {"greater_than": 0}, "distinct_check": {"equal_to": 3}},
     }
-    execute(SQLColumnCheckOperator, table=SH, column_mapping=checks, partition_clause=f"{CATEGORY} <> 'UNION ALL'")
+    execute(
+        operators.SQLColumnCheckOperator, table=SH, column_mapping=checks, partition_clause=f"{CATEGORY} <> 'UNION ALL'"
+    )
     checks[REGION]["null_check"] = {"equal_to": 0}
-    assert "null_check" in fails(SQLColumnCheckOperator, table=SH, column_mapping=checks)
+    assert "null_check" in fails(operators.SQLColumnCheckOperator, table=SH, column_mapping=checks)
 
 
 def test_tables_are_checked() -> None:
@@ -74,18 +70,18 @@ def test_tables_are_checked() -> None:
         "complete": {"check_statement": f"COUNT({NUMBER}) = 1200"},
         "known": {"check_statement": f"{CATEGORY} LIKE 'Category%'", "partition_clause": f"{REGION} IS NOT NULL"},
     }
-    execute(SQLTableCheckOperator, table=SH, checks=checks)
+    execute(operators.SQLTableCheckOperator, table=SH, checks=checks)
     checks["known"]["check_statement"] = f"{CATEGORY} <> 'Category 2'"
-    assert "known" in fails(SQLTableCheckOperator, table=SH, checks=checks)
+    assert "known" in fails(operators.SQLTableCheckOperator, table=SH, checks=checks)
 
 
 def test_values_are_checked() -> None:
-    execute(SQLCheckOperator, sql=COUNT)
-    execute(SQLValueCheckOperator, sql=COUNT, pass_value=1200)
-    execute(SQLThresholdCheckOperator, sql=COUNT, min_threshold=1, max_threshold=COUNT)
-    assert "failed" in fails(SQLCheckOperator, sql=f"SELECT COUNT({NUMBER}) - 1200 FROM {SH}").lower()
+    execute(operators.SQLCheckOperator, sql=COUNT)
+    execute(operators.SQLValueCheckOperator, sql=COUNT, pass_value=1200)
+    execute(operators.SQLThresholdCheckOperator, sql=COUNT, min_threshold=1, max_threshold=COUNT)
+    assert "failed" in fails(operators.SQLCheckOperator, sql=f"SELECT COUNT({NUMBER}) - 1200 FROM {SH}").lower()
     # Its queries name days by templates.
-    interval = SQLIntervalCheckOperator(
+    interval = operators.SQLIntervalCheckOperator(
         task_id="a_task", conn_id="oac_default", table=SH, date_filter_column=f'{SH}."Time"."Month"',
         metrics_thresholds={f"COUNT({NUMBER})": 1.5},
     )  # fmt: skip
@@ -123,14 +119,14 @@ def test_rows_go_to_another_database(tmp_path: Path) -> None:
 
 
 def test_two_statements_run_if_they_are_split() -> None:
-    assert execute(SQLExecuteQueryOperator, sql=f"{COUNT}; {COUNT}", split_statements=True) == [(1200,)]
+    assert execute(operators.SQLExecuteQueryOperator, sql=f"{COUNT}; {COUNT}", split_statements=True) == [(1200,)]
 
 
 def test_hook_params() -> None:
     some = {"max_rows": "2", "allow_truncated": True}
-    assert len(execute(SQLExecuteQueryOperator, sql=f"SELECT {CATEGORY} FROM {SH}", hook_params=some)) == 2
+    assert len(execute(operators.SQLExecuteQueryOperator, sql=f"SELECT {CATEGORY} FROM {SH}", hook_params=some)) == 2
     with pytest.raises(OACConfigurationError, match="allow_truncated must be True or False, but is 'false'"):
-        execute(SQLExecuteQueryOperator, sql=COUNT, hook_params={"allow_truncated": "false"})
+        execute(operators.SQLExecuteQueryOperator, sql=COUNT, hook_params={"allow_truncated": "false"})
 
 
 def test_the_hook_logs_no_query(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,70 +16,50 @@ from tests.tasks import Connections, Task, first_event
 from tests.tasks import backup_operator as make
 
 
-def trigger(work_request_id: str, seconds: float | None = 20, **changes: Any) -> OACWorkRequestTrigger:
+def arguments(seconds: float | None) -> dict[str, Any]:
     now = time.time()
     deadline = None if seconds is None else now + seconds
-    arguments = {"oac_conn_id": "oac_default", "submitted_at": now, "poll_interval": 0.05, "deadline": deadline}
-    return OACWorkRequestTrigger(work_request_id=work_request_id, **{**arguments, **changes})
+    return {"oac_conn_id": "oac_default", "submitted_at": now, "poll_interval": 0.05, "deadline": deadline}
 
 
-def event_of(waiting: OACWorkRequestTrigger) -> dict[str, Any]:
-    return asyncio.run(first_event(waiting))
+def event_of(work: str, seconds: float | None = 20, **changes: Any) -> dict[str, Any]:
+    trigger = OACWorkRequestTrigger(work_request_id=work, **{**arguments(seconds), **changes})
+    return asyncio.run(first_event(trigger))
 
 
-@pytest.mark.parametrize("seconds", [20, None])
-def test_its_event_says_that_the_work_ended(connections: Connections, clean: Simulator, seconds: float | None) -> None:
-    (work,) = clean.control.start_work("dev", 0.2)
-    event = event_of(trigger(work, seconds))
-    assert event == {"outcome": "ended", "message": "", "carried": None}
-
-
-def test_its_event_says_that_the_deadline_came(connections: Connections, clean: Simulator) -> None:
-    (work,) = clean.control.start_work("dev", 60)
-    event = event_of(trigger(work, 0.2))
-    assert event["outcome"] == "timeout"
-    assert work in event["message"]
+@pytest.mark.parametrize(
+    ("work_seconds", "seconds", "outcome"), [(0.2, 20, "ended"), (0.2, None, "ended"), (60, 0.2, "timeout")]
+)
+def test_its_event_says_how_the_wait_ended(
+    connections: Connections, clean: Simulator, work_seconds: float, seconds: float | None, outcome: str
+) -> None:
+    (work,) = clean.control.start_work("dev", work_seconds)
+    event = event_of(work, seconds)
+    assert (event["outcome"], event["carried"]) == (outcome, None)
+    assert work in event["message"] if outcome == "timeout" else event["message"] == ""
 
 
 def test_its_event_says_that_waiting_failed(connections: Connections, clean: Simulator) -> None:
     connections.oac(certificate_alias="other")
     (work,) = clean.control.start_work("dev", 60)
-    event = event_of(trigger(work))
+    event = event_of(work)
     assert event["outcome"] == "error"
+    begins = f"Waiting in the triggerer for work request {work} failed: Connection 'oac_default': Signing in at"
+    assert event["message"].startswith(begins)
     assert "certificate alias" in event["message"]
-    assert event["message"].startswith(f"Waiting in the triggerer for work request {work} failed: ")
     assert f" Work request {work} continues in OAC, which cannot cancel it." in event["message"]
 
 
 def test_an_id_that_oac_does_not_know_is_an_end(connections: Connections) -> None:
-    event = event_of(trigger("lfc-cc:1-c9:2", submitted_at=time.time() - 3600))
+    event = event_of("lfc-cc:1-c9:2", submitted_at=time.time() - 3600)
     assert event["outcome"] == "ended"
     assert "OAC does not know work request lfc-cc:1-c9:2" in event["message"]
 
 
-@pytest.mark.parametrize(
-    "event", [None, {}, "ended", [], {"outcome": None}, {"outcome": "done"}, {"status": "success"}]
-)
+@pytest.mark.parametrize("event", [None, {}, "ended", {"outcome": None}, {"outcome": "done"}, {"status": "success"}])
 def test_an_event_that_is_not_ours_fails_loudly(event: Any) -> None:
     with pytest.raises(OACError, match="Unknown trigger event"):
         outcome_of(event)
-
-
-def test_an_event_of_an_error_fails_with_its_message() -> None:
-    with pytest.raises(OACError, match=r"^no route\.$"):
-        outcome_of({"outcome": "error", "message": "no route."})
-
-
-@pytest.mark.parametrize("event", [None, {"outcome": "error", "message": "no route"}])
-def test_a_bad_event_fails_the_operator_and_the_retry_finds_the_work(
-    connections: Connections, clean: Simulator, event: Any
-) -> None:
-    task = Task(lambda: make(deferrable=True))
-    task.start()
-    with pytest.raises(OACError):
-        task.execute_complete(event)
-    assert task.attempt()["verified"]
-    assert len(clean.control.snapshots("dev")) == 1
 
 
 def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
@@ -93,9 +73,12 @@ def test_the_event_alone_is_enough_to_go_on(connections: Connections) -> None:
     assert result["verified"]
 
 
-def test_an_event_that_carries_nothing_is_refused() -> None:
-    with pytest.raises(OACError, match="does not say what the task had started"):
-        make().execute_complete({}, {"outcome": "ended", "message": ""})
+@pytest.mark.parametrize(
+    ("outcome", "says"), [("ended", "does not say what the task had started"), ("error", r"^no route\.$")]
+)
+def test_an_event_that_carries_nothing_or_an_error_is_refused(outcome: str, says: str) -> None:
+    with pytest.raises(OACError, match=says):
+        make().execute_complete({}, {"outcome": outcome, "message": "no route."})
 
 
 class Heard:
@@ -113,19 +96,12 @@ class Heard:
 @pytest.mark.parametrize("noun", ["Work request", "Job"])
 def test_whoever_ends_the_task_is_told_what_goes_on(connections: Connections, clean: Simulator, noun: str) -> None:
     started = clean.control.start_run("dev", "datasets", "'admin'.'Orders'", seconds=20)
-    made: Any = trigger(started["work_request"])
-    if noun == "Job":
-        orders, now = object_id("admin", "Orders"), time.time()
-        made = OACJobTrigger(
-            oac_conn_id="oac_default",
-            kind="datasets",
-            noun="dataset",
-            object_id=orders,
-            job_id=started["job"],
-            submitted_at=now,
-            deadline=None,
-            poll_interval=0.1,
-        )
+    job = {"kind": "datasets", "noun": "dataset", "object_id": object_id("admin", "Orders"), "job_id": started["job"]}
+    made: Any = (
+        OACJobTrigger(**job, **arguments(None))
+        if noun == "Job"
+        else OACWorkRequestTrigger(work_request_id=started["work_request"], **arguments(20))
+    )
     made._log = heard = Heard()
 
     async def ended() -> None:
