@@ -64,21 +64,27 @@ def _encryption(passphrase: str | None) -> serialization.KeySerializationEncrypt
     return serialization.BestAvailableEncryption(passphrase.encode())
 
 
-@cache
-def certificate(number: int = 0) -> x509.Certificate:
-    key = rsa_key(number=number)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {number}")])
+def unsigned(subject: str, issuer: str, key: PrivateKeyTypes) -> x509.CertificateBuilder:
+    """A certificate of a key, before it is signed: the same one for the same arguments."""
+    subject_name, issuer_name = (
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in (subject, issuer)
+    )
     start = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
     return (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7 + number)
+        .subject_name(subject_name)
+        .issuer_name(issuer_name)
+        .public_key(key.public_key())  # type: ignore[arg-type]
+        .serial_number(int.from_bytes(subject.encode()))
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=36500))
-        .sign(key, hashes.SHA256())
     )
+
+
+@cache
+def certificate(number: int = 0) -> x509.Certificate:
+    key = rsa_key(number=number)
+    return unsigned(f"test {number}", f"test {number}", key).sign(key, hashes.SHA256())
 
 
 @cache

@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_oac.auth import keys
-from airflow_provider_oac.auth.keys import PrivateKey
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
 from tests.unit.auth.keys_forms import base64_of, certificate_thumbprint, load_private_key
@@ -62,15 +61,15 @@ def refused(text: str, passphrase: str | None = None, read: Callable[..., object
     return message_of(caught.value, *SECRET_BODIES)
 
 
-def same(loaded: PrivateKey) -> bool:
-    return loaded.key.private_numbers() == forms.rsa_key().private_numbers()
-
-
-def attempt(text: str, passphrase: str | None) -> PrivateKey | OACConfigurationError:
+def same_or_refused(text: str, passphrase: str | None, *secrets: str) -> None:
+    """Read a key that may be damaged: it is ours, or the error does not show it."""
     try:
-        return load_private_key(text, passphrase)
+        loaded = load_private_key(text, passphrase)
     except OACConfigurationError as error:
-        return error
+        message_of(error, *secrets)
+    else:
+        assert loaded.key.private_numbers() == forms.rsa_key().private_numbers()
+        assert leaks(repr(loaded), *secrets) == []
 
 
 # --------------------------------------------------------------------------------------------- keys
@@ -94,13 +93,8 @@ def many_primes_der(kind: str) -> bytes:
     return forms.der(kind).replace(inner, inner[:4] + b"\2\1\1" + inner[7:])
 
 
-def truncated(kind: str, keep: int) -> str:
-    lines = forms.pem(kind).strip().splitlines()
-    return "\n".join([*lines[:keep], lines[-1]])
-
-
-def flipped(kind: str) -> str:
-    raw = bytearray(forms.der(kind))
+def flipped() -> str:
+    raw = bytearray(forms.der("PKCS#8"))
     raw[len(raw) // 2] ^= 1
     return PEM.format(base64_of(bytes(raw)))
 
@@ -117,8 +111,7 @@ EC_ENCRYPTED = forms.pem_of(forms.EC_KEY, "PKCS#1", forms.PASSPHRASE)
 BUNDLE = pkcs12.serialize_key_and_certificates(b"test", forms.rsa_key(), forms.certificate(), None, NoEncryption())
 KEYSTORE = bytes.fromhex("feedfeed00000002") + b"\1" * 500
 SSH_PUBLIC = forms.rsa_key().public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-CHANGED = "characters are missing, added or changed. Copy the whole file again"
-CHANGED_TO_DOUBLE = base64_of(forms.der("PKCS#8") + forms.der("PKCS#1"))
+DOUBLED = base64_of(forms.der("PKCS#8") + forms.der("PKCS#1"))
 
 ERRORS: dict[str, tuple[str, str]] = {
     "blank": (' \n\t "" ', "it is empty"),
@@ -133,7 +126,6 @@ ERRORS: dict[str, tuple[str, str]] = {
     "placeholder": ("${OAC_PRIVATE_KEY}", "placeholder that nothing has replaced"),
     "template": ("{{ var.value.key }}", "placeholder that nothing has replaced"),
     "public key": (PUBLIC, "it is a public key"),
-    "public key in base64": (base64_of(PUBLIC), "it is a public key"),
     "public DER": (forms.body(PUBLIC), "it is a public key"),
     "OpenSSH public key": (SSH_PUBLIC, "an OpenSSH public key"),
     "OpenSSH private key": (forms.pem("OpenSSH"), "OpenSSH's own format (convert a copy of the file"),
@@ -143,7 +135,6 @@ ERRORS: dict[str, tuple[str, str]] = {
     "PKCS#12": (base64_of(BUNDLE), "PKCS#12 bundle"),
     "JKS in base64": (base64_of(KEYSTORE), "a Java keystore (convert a copy of it: keytool"),
     "RSA-PSS": (PEM.format(base64_of(pss_der())), "PEM PKCS#8 on one line: an RSA-PSS key"),
-    "RSA-PSS DER": (base64_of(pss_der()), "base64 of DER: an RSA-PSS key"),
     "three primes, PKCS#1": (base64_of(many_primes_der("PKCS#1")), "more than two primes"),
     "three primes, PKCS#8": (PEM.format(base64_of(many_primes_der("PKCS#8"))), "more than two primes"),
     "plus lost": (PEM.format(forms.body(KEY).replace("+", " ")[:-200] + " "), "write it as %2B there"),
@@ -152,16 +143,14 @@ ERRORS: dict[str, tuple[str, str]] = {
     "EC, its own format": (EC_ITS_OWN, "PEM EC key: a key of the kind EC"),
     "Ed25519": (forms.pem_of(ed25519.Ed25519PrivateKey.generate()), "kind Ed25519, and RS256"),
     "1024 bits": (forms.pem_of(forms.rsa_key(1024)), "an RSA key of 1024 bits, and RS256 needs 2048"),
-    "cut off": (truncated("PKCS#8", 10), "PEM PKCS#8: it is incomplete or damaged"),
-    "cut off in a line": (KEY[:900], "PEM PKCS#8: "),
+    "cut off": ("\n".join([*KEY.splitlines()[:10], KEY.splitlines()[-1]]), "PEM PKCS#8: it is incomplete or damaged"),
     "cut off base64 DER": (base64_of(forms.der("PKCS#1")[:800]), "base64 of DER: it is incomplete or damaged"),
     "start lost": (KEY.replace("MIIE", "", 1), "it is incomplete or damaged"),
     "no body": (PEM.format(""), "it is empty"),
     "body left out": (PEM.format("..."), "its body is not base64"),
-    "doubled body": (PEM.format(CHANGED_TO_DOUBLE), "characters are missing, added or changed"),
+    "doubled body": (PEM.format(DOUBLED), "characters are missing, added or changed"),
     "lost backslashes": (KEY.replace("\n", "n"), "the backslash of every \\n is lost"),
-    "changed bit, PKCS#8": (flipped("PKCS#8"), CHANGED),
-    "changed bit, PKCS#1": (flipped("PKCS#1"), CHANGED),
+    "changed bit": (flipped(), "characters are missing, added or changed. Copy the whole file again"),
     "encrypted PKCS#8": (ENCRYPTED["PKCS#8"], "PEM encrypted PKCS#8: it is encrypted, and no passphrase is given"),
     "encrypted PKCS#1": (ENCRYPTED["PKCS#1"], "PEM encrypted PKCS#1: it is encrypted, and no passphrase is given"),
     "encrypted DER": (base64_of(forms.der("PKCS#8", forms.PASSPHRASE)), "base64 of DER: it is encrypted, and no pass"),
@@ -183,17 +172,12 @@ def test_what_cannot_be_used_is_named(case: str) -> None:
 
 
 CERTIFICATE_ERRORS: dict[str, tuple[str, str]] = {
-    "empty": ("", "it is empty"),
-    "mask": ("***", "only asterisks"),
     "private key": (KEY, "it is a private key"),
     "private DER": (base64_of(forms.der("PKCS#8")), "it is a private key"),
     "encrypted DER": (base64_of(forms.der("PKCS#8", forms.PASSPHRASE)), "it is a private key"),
-    "EC DER": (forms.body(EC_ITS_OWN), "it is a private key"),
     "public key": (PUBLIC, "it is a public key"),
-    "public DER": (forms.body(PUBLIC), "it is a public key"),
     "cut off": ("\n".join(CERTIFICATE.splitlines()[:8]), "PEM certificate: it is incomplete"),
     "changed": (CERTIFICATE.replace("MII", "AII", 1), "PEM certificate: it is incomplete or damaged"),
-    "missing file": ("/no/such/certificate.pem", "does not exist"),
 }
 
 
@@ -287,7 +271,7 @@ def test_keys_and_certificates_outside_of_the_folder_are_not_read(tmp_path: Path
     )
     for read in readers:
         assert "lies outside of" in refused(str(tmp_path / "key"), read=read)
-    assert same(readers[0](KEY))
+    assert readers[0](KEY) == key
 
 
 # --------------------------------------------------------------------------------------- any damage
@@ -311,13 +295,8 @@ def test_damage_never_shows_the_key(
     text = forms.damaged(pem, newlines, carrier)
     where = int(len(text) * at)
     text = text[:where] + put + text[where + cut :]
-    result = attempt(text, passphrase)
-    secrets = [forms.body(pem), forms.PASSPHRASE, "another passphrase"]
-    if isinstance(result, PrivateKey):
-        assert same(result)
-        assert leaks(repr(result), *secrets) == []
-    else:
-        message_of(result, *secrets, *([text] if carrier.startswith("base64") else []))
+    encoded = [text] if carrier.startswith("base64") else []
+    same_or_refused(text, passphrase, forms.body(pem), forms.PASSPHRASE, "another passphrase", *encoded)
 
 
 @settings(deadline=None, max_examples=100)
@@ -355,8 +334,4 @@ def test_no_text_raises_anything_else(text: str, passphrase: str | None) -> None
 )
 def test_no_file_raises_anything_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "key").write_bytes(content)
-    result = attempt(str(tmp_path / "key"), forms.PASSPHRASE)
-    if isinstance(result, PrivateKey):
-        assert same(result)
-    else:
-        message_of(result, base64_of(forms.der("PKCS#8")), forms.PASSPHRASE)
+    same_or_refused(str(tmp_path / "key"), forms.PASSPHRASE, base64_of(forms.der("PKCS#8")), forms.PASSPHRASE)

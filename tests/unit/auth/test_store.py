@@ -33,6 +33,11 @@ KEY_CHANGES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+OTHER_PLACES = [
+    {field: "https://other.example.com"} for field in ("identity_url", "resource", "client_id", "scope", "user")
+]
+
+
 @pytest.fixture
 def vault() -> EncryptedStore:
     return EncryptedStore(Dictionary(), [FERNET_KEY])
@@ -188,11 +193,7 @@ class TestPlace:
     @pytest.mark.parametrize(
         ("settings", "changes"),
         [
-            *(
-                (settings, {field: "https://other.example.com"})
-                for field in ("identity_url", "resource", "client_id", "scope", "user")
-                for settings in (PASSWORD, CHAIN)
-            ),
+            *((settings, changes) for settings in (PASSWORD, CHAIN) for changes in OTHER_PLACES),
             *((PASSWORD, {"grant": grant}) for grant in ("jwt_assertion", "device_code")),
             (replace(PASSWORD, grant="jwt_assertion"), {"grant": "device_code"}),
             (replace(PASSWORD, client_id="ab", scope="c"), {"client_id": "a", "scope": "bc"}),
@@ -208,7 +209,7 @@ class TestPlace:
 class TestEditedSettings:
     """An edited Connection gets none of its former self's tokens, although it finds the same place."""
 
-    @pytest.mark.parametrize("changes", [*KEY_CHANGES, {"resource": "https://other.example.com"}])
+    @pytest.mark.parametrize("changes", [*KEY_CHANGES, *OTHER_PLACES])
     def test_get_no_former_token(self, changes: dict[str, Any]) -> None:
         record = minted(PASSWORD, TOKEN)
         assert record.of(PASSWORD)

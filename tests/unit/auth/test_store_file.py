@@ -236,15 +236,6 @@ def test_a_folder_that_cannot_be_written_is_named(anybodys: Path) -> None:
 
 
 @only_root
-def test_another_users_folder_is_closed(anybodys: Path) -> None:
-    tokens = FileStore(str(anybodys / "tokens"))
-    tokens.write(NAME, b"1", None)
-    for attempt in attempts(tokens).values():
-        assert "belongs to user 0" in as_nobody(attempt)
-    assert "Permission denied" in as_nobody(attempts(FileStore(str(anybodys / "other")))["write"])
-
-
-@only_root
 @pytest.mark.parametrize(("name", "attempt"), [(TOKEN_FILE, "read"), (LOCK_FILE, "lock")])
 def test_another_users_file_that_cannot_be_opened_is_named(name: str, attempt: str, anybodys: Path) -> None:
     """Such as one that root copied into the folder."""

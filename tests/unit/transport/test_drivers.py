@@ -1,17 +1,21 @@
-"""What the two drivers do besides HTTP: run flows, wait, stop, work side by side."""
+"""What the two drivers add to their libraries besides HTTP: run flows, wait, stop, work side by side."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import threading
 import warnings
+from typing import Any
 
 import pytest
 
-from airflow_provider_oac.exceptions import OACConfigurationError, OACKilledError
+from airflow_provider_oac.exceptions import OACConfigurationError, OACKilledError, OACTransportError
+from airflow_provider_oac.transport import io as transport_io
 from airflow_provider_oac.transport.blocking import BlockingIO, run
 from airflow_provider_oac.transport.io import IO, Request
+from airflow_provider_oac.transport.settings import TransportSettings
 from tests.drivers import Drive, blocking, each_driver  # noqa: F401
 
 
@@ -97,3 +101,26 @@ def test_an_address_that_must_not_be_sent_to_is_refused_before_anything_is_sent(
     with pytest.raises(OACConfigurationError) as caught:
         drive(lambda io: io.send(Request("GET", url, {"Authorization": "Bearer the-token"})))
     assert not [secret for secret in ("the-token", "pass-phrase") if secret in str(caught.value)]
+
+
+def test_a_name_with_thousands_of_addresses_holds_no_task_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them answers."""
+    tried: list[tuple[str, float]] = []
+
+    def addresses(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        many = [host] if host[0].isdigit() else [f"10.0.{number // 250}.{number % 250}" for number in range(4000)]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in many]
+
+    def connect(self: socket.socket, address: tuple[str, int]) -> None:
+        tried.append((address[0], self.gettimeout() or 0))
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(transport_io.time, "monotonic", lambda: 1000.0 + sum(timeout for _, timeout in tried))
+    settings = TransportSettings(connect_timeout=60, response_timeout=900)
+    with pytest.raises(OACTransportError) as caught:
+        run(BlockingIO(settings).send(Request("GET", "https://many.example.com/")))
+    assert not caught.value.sent
+    assert sum(timeout for _, timeout in tried) == pytest.approx(900)
+    assert len({address for address, _ in tried}) == 15

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -26,17 +27,13 @@ def http(moment: float) -> str:
     return formatdate(moment, usegmt=True)
 
 
-def sent(io: ManualIO, *, repeatable: bool) -> Response:
-    """Send a request that says which attempt it is, with a 401 that refuses the token and a 500 of a lasting cause."""
+def sent(io: ManualIO, *, repeatable: bool, **judges: Any) -> Response:
+    """Send a request that says which attempt it is."""
 
     async def make() -> Request:
         return Request("POST", "https://oac.example.com/api?secret=query", {"x-attempt": str(len(io.requests))})
 
-    flow = send(
-        io, make, repeatable=repeatable, policy=POLICY,
-        lasting=lambda answer: b"no user" in answer.body, refused=lambda answer: answer.status == 401,
-    )  # fmt: skip
-    return asyncio.run(flow)
+    return asyncio.run(send(io, make, repeatable=repeatable, policy=POLICY, **judges))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +125,8 @@ def test_a_lost_answer(was_sent: bool, passing: bool, repeatable: bool, may: boo
 )
 def test_each_attempt_is_a_new_request(answers: list[Answer], repeatable: bool, slept: list[float]) -> None:
     io = ManualIO(in_turn(*answers))
-    assert sent(io, repeatable=repeatable) is answers[-1]
+    judges = {"lasting": lambda answer: b"no user" in answer.body, "refused": lambda answer: answer.status == 401}
+    assert sent(io, repeatable=repeatable, **judges) is answers[-1]
     assert io.slept == slept
     assert [request.headers["x-attempt"] for request in io.requests] == [str(number) for number in range(len(answers))]
 
