@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -19,20 +19,16 @@ from airflow_provider_oac.exceptions import OACAuthError, OACError
 from tests.manual import response
 
 NOW = 1_700_000_000.0
+SETTINGS = AuthSettings(
+    identity_url="https://idcs.example.com", client_id="the-client", scope="scope", user="jane",
+    client_secret="client+secret/=", private_key="the-private-key", user_password="user&password",
+)  # fmt: skip
 ASSERTION = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJqYW5lIn0.c2lnbmF0dXJl-_x"
-
-
-def settings(**changes: Any) -> AuthSettings:
-    fields: dict[str, Any] = {
-        "identity_url": "https://idcs.example.com", "client_id": "the-client", "scope": "scope", "user": "jane",
-        "client_secret": "client+secret/=", "private_key": "the-private-key", "user_password": "user&password",
-    }  # fmt: skip
-    return AuthSettings(**{**fields, **changes})
 
 
 def explained(status: int, body: Any = None, headers: dict[str, str] | None = None, **changes: Any) -> OACAuthError:
     text = body if isinstance(body, str) else json.dumps(body or {})
-    return auth_error(settings(**changes), response(status, text, headers), NOW)
+    return auth_error(replace(SETTINGS, **changes), response(status, text, headers), NOW)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +49,7 @@ def explained(status: int, body: Any = None, headers: dict[str, str] | None = No
         ("invalid_request", "?", "malformed", "clock"),
     ],
 )
-def test_each_known_refusal_has_a_cause_and_a_next_step(
-    name: str, description: str | None, cause: str, next_step: str
-) -> None:
+def test_each_known_refusal_is_explained(name: str, description: str | None, cause: str, next_step: str) -> None:
     error = explained(400, {"error": name, "error_description": description})
     assert (error.error, error.description, error.status, error.retryable) == (name, description, 400, False)
     assert cause in (error.cause or "")
@@ -113,7 +107,7 @@ def test_the_ecid_is_found_in_every_likely_place(body: dict[str, str], headers: 
 def test_a_token_of_another_type_is_not_blamed_on_the_address() -> None:
     answer = response(200, json.dumps({"access_token": "x", "token_type": "DPoP"}))
     with pytest.raises(OACAuthError, match=r"of the type 'DPoP'.*bearer tokens") as caught:
-        issued_by(settings(), answer, NOW)
+        issued_by(SETTINGS, answer, NOW)
     assert "identity_url" not in str(caught.value)
 
 
@@ -138,9 +132,7 @@ def answered(behind: float, error: str, status: int = 400, **changes: Any) -> st
         (600, "invalid_client", {"grant": "password"}, "600 s behind the"),
     ],
 )
-def test_a_clock_that_is_off_is_the_first_suspect(
-    behind: float, error: str, changes: dict[str, str], said: str
-) -> None:
+def test_a_clock_that_is_off_is_suspected(behind: float, error: str, changes: dict[str, str], said: str) -> None:
     text = answered(behind, error, **changes)
     assert f"Likely cause: this machine's clock is {said} identity domain's; otherwise: " in text
     assert "Next step: Correct this machine's clock (NTP) first. " in text

@@ -48,9 +48,7 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
     *(st.sampled_from(sorted(names)) for names in (forms.NEWLINES, forms.CARRIERS, forms.WRAPPINGS, KINDS)),
     st.booleans(),
 )
-def test_every_form_gives_back_the_very_bytes(
-    newlines: str, carrier: str, wrapping: str, kind: str, encrypted: bool
-) -> None:
+def test_every_form_gives_the_bytes(newlines: str, carrier: str, wrapping: str, kind: str, encrypted: bool) -> None:
     text = forms.pem(kind, forms.PASSPHRASE if encrypted else None)
     found = readings(forms.damaged(text, newlines, carrier, wrapping))
     if encrypted and kind == "PKCS#1":
@@ -69,9 +67,7 @@ def test_every_form_gives_back_the_very_bytes(
     st.sampled_from([base64.urlsafe_b64encode, base64.b64encode]),
     st.sampled_from([forms.der("PKCS#1"), forms.der("PKCS#8"), forms.der("PKCS#8", forms.PASSPHRASE)]),
 )
-def test_base64_of_der_is_read_however_it_is_wrapped(
-    blanks: list[tuple[int, str]], pad: bool, encode: Callable[[bytes], bytes], der: bytes
-) -> None:
+def test_base64_of_der(blanks: list[tuple[int, str]], pad: bool, encode: Callable[[bytes], bytes], der: bytes) -> None:
     text = encode(der).decode()
     text = text if pad else text.rstrip("=")
     # None of them into another one: halves of an escape are something else.
@@ -122,9 +118,7 @@ def test_utf_16_is_read_and_named(kind: str, encoding: str, tmp_path: Path) -> N
     ids=["PKCS#8", "PKCS#1", "blanks", "DER"],
 )
 @pytest.mark.parametrize("newline", ["", "\n", "\r\n", "\n\n"])
-def test_encrypted_keys_are_opened_even_if_the_passphrase_ends_with_a_newline(
-    text: str, form: str, newline: str
-) -> None:
+def test_a_passphrase_opens_a_key_with_or_without_a_newline(text: str, form: str, newline: str) -> None:
     loaded = load_private_key(text, forms.PASSPHRASE + newline)
     assert same(loaded)
     assert (loaded.form, loaded.warning) == (form, None)

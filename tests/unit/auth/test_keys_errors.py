@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ from airflow_provider_oac.auth import keys
 from airflow_provider_oac.exceptions import OACConfigurationError
 from tests.unit.auth import keys_forms as forms
 from tests.unit.auth.keys_forms import base64_of, certificate_thumbprint, load_private_key
+from tests.unit.auth.nobody import as_nobody, folder_of_anybody  # noqa: F401
 
 KINDS = ["PKCS#1", "PKCS#8"]
 KEY, PUBLIC, CERTIFICATE = forms.pem("PKCS#8"), forms.public_pem(), forms.certificate_pem()
@@ -75,17 +74,6 @@ def same_or_refused(text: str, passphrase: str | None, *secrets: str) -> None:
 # --------------------------------------------------------------------------------------------- keys
 
 
-def of_length(tag: bytes, content: bytes) -> bytes:
-    """A DER element that is longer than 255 bytes."""
-    return tag + b"\x82" + len(content).to_bytes(2, "big") + content
-
-
-def pss_der() -> bytes:
-    """The same key, for signatures by RSA-PSS only (RFC 4055)."""
-    algorithm = bytes.fromhex("300b06092a864886f70d01010a")
-    return of_length(b"\x30", b"\2\1\0" + algorithm + of_length(b"\4", forms.der("PKCS#1")))
-
-
 def many_primes_der(kind: str) -> bytes:
     """A key whose version says that it has more than two primes (RFC 8017 A.1.2)."""
     inner = forms.der("PKCS#1")
@@ -99,13 +87,15 @@ def flipped() -> str:
     return PEM.format(base64_of(bytes(raw)))
 
 
-def renumbered(identifier: str, passphrase: str | None) -> str:
-    """A key whose object identifier of a kind or a cipher is another one."""
+def renumbered(identifier: str, last: int, passphrase: str | None = None) -> bytes:
+    """A key whose object identifier of a kind or a cipher ends with another number."""
     known, der = bytes.fromhex(identifier), forms.der("PKCS#8", passphrase)
     assert known in der
-    return base64_of(der.replace(known, known[:-1] + b"\x63"))
+    return der.replace(known, known[:-1] + bytes([last]))
 
 
+RSA, AES_256 = "2a864886f70d010101", "60864801650304012a"
+PSS = base64_of(renumbered(RSA, 0x0A))
 EC, EC_ITS_OWN = (forms.pem_of(forms.EC_KEY, kind) for kind in ("PKCS#8", "PKCS#1"))
 EC_ENCRYPTED = forms.pem_of(forms.EC_KEY, "PKCS#1", forms.PASSPHRASE)
 BUNDLE = pkcs12.serialize_key_and_certificates(b"test", forms.rsa_key(), forms.certificate(), None, NoEncryption())
@@ -134,7 +124,7 @@ ERRORS: dict[str, tuple[str, str]] = {
     "two kinds": (CERTIFICATE + PUBLIC + forms.certificate_pem(1), "it is a certificate and a public key"),
     "PKCS#12": (base64_of(BUNDLE), "PKCS#12 bundle"),
     "JKS in base64": (base64_of(KEYSTORE), "a Java keystore (convert a copy of it: keytool"),
-    "RSA-PSS": (PEM.format(base64_of(pss_der())), "PEM PKCS#8 on one line: an RSA-PSS key"),
+    "RSA-PSS": (PEM.format(PSS), "PEM PKCS#8 on one line: an RSA-PSS key"),
     "three primes, PKCS#1": (base64_of(many_primes_der("PKCS#1")), "more than two primes"),
     "three primes, PKCS#8": (PEM.format(base64_of(many_primes_der("PKCS#8"))), "more than two primes"),
     "plus lost": (PEM.format(forms.body(KEY).replace("+", " ")[:-200] + " "), "write it as %2B there"),
@@ -154,7 +144,7 @@ ERRORS: dict[str, tuple[str, str]] = {
     "encrypted PKCS#8": (ENCRYPTED["PKCS#8"], "PEM encrypted PKCS#8: it is encrypted, and no passphrase is given"),
     "encrypted PKCS#1": (ENCRYPTED["PKCS#1"], "PEM encrypted PKCS#1: it is encrypted, and no passphrase is given"),
     "encrypted DER": (base64_of(forms.der("PKCS#8", forms.PASSPHRASE)), "base64 of DER: it is encrypted, and no pass"),
-    "unknown kind": (renumbered("2a864886f70d010101", None), "or its encryption cannot be read here. Give an RSA key"),
+    "unknown kind": (base64_of(renumbered(RSA, 0x63)), "or its encryption cannot be read here. Give an RSA key"),
     "piece of a key like a path": ("/" + forms.body(KEY)[40:600], "it is a path"),
     "lines of a key like a path": ("/" + "\n".join(KEY.splitlines()[2:9]), "neither PEM nor DER"),
     "unknown user": ("~nobody-of-this-name/key.pem", "does not exist"),
@@ -205,7 +195,7 @@ def test_a_wrong_passphrase_is_named_and_not_shown(kind: str, passphrase: str) -
         pytest.param(ENCRYPTED["PKCS#8"], "***", "passphrase is only asterisks", id="mask as passphrase"),
         pytest.param(EC_ENCRYPTED, forms.PASSPHRASE, "a key of the kind EC, and RS256 needs an RSA key", id="EC"),
         pytest.param(
-            renumbered("60864801650304012a", forms.PASSPHRASE), forms.PASSPHRASE,
+            base64_of(renumbered(AES_256, 0x63, forms.PASSPHRASE)), forms.PASSPHRASE,
             "its cipher unknown here: convert it with openssl pkcs8", id="unknown cipher",
         ),
         pytest.param(
@@ -243,20 +233,13 @@ def test_a_file_without_a_key_is_refused(content: bytes, said: str, tmp_path: Pa
     assert said in refused(str(tmp_path / "key"))
 
 
-def test_an_unreadable_file_names_the_user() -> None:
-    user = os.geteuid()
-    other = user or 65534  # root may read everything, so it becomes nobody for a moment
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)
-        path = Path(folder) / "key.pem"
-        path.write_text(KEY)
-        path.chmod(0o000)
-        os.seteuid(other)
-        try:
-            message = refused(str(path))
-        finally:
-            os.seteuid(user)
-    assert f"may not be read by this process (user id {other}) (of its path, {str(path)!r} exists)" in message
+def test_an_unreadable_file_names_the_user(anybodys: Path) -> None:
+    path = anybodys / "key.pem"
+    path.write_text(KEY)
+    path.chmod(0o000)
+    with as_nobody() as user:
+        message = refused(str(path))
+    assert f"may not be read by this process (user id {user}) (of its path, {str(path)!r} exists)" in message
 
 
 def test_keys_and_certificates_outside_of_the_folder_are_not_read(tmp_path: Path) -> None:

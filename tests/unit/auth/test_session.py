@@ -64,9 +64,7 @@ class TestFresh:
         tokens = [text(session, at(io, seconds)) for seconds in (0, 74, 2, -3600, 200)]
         assert tokens == ["token-1", "token-1", "token-2", "token-3", "token-4"]
 
-    def test_a_sign_in_is_logged_once_and_renewals_are_not(
-        self, session: Session, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_only_the_first_sign_in_is_logged(self, session: Session, caplog: pytest.LogCaptureFixture) -> None:
         io = ManualIO(issuing())
         with caplog.at_level(logging.INFO):
             assert [text(session, at(io, 78)) for _ in range(5)][-1] == "token-5"
@@ -101,7 +99,7 @@ class TestStale:
             (response(429, headers={"retry-after": "12"}), 12),
         ],
     )
-    def test_the_old_token_serves_if_the_renewal_fails_for_a_passing_reason(
+    def test_the_old_token_serves_after_a_passing_failure(
         self, failure: Answer, pause: float, session: Session
     ) -> None:
         io = ManualIO(in_turn(issued(1), failure, issued(2)))
@@ -202,9 +200,7 @@ REFUSES, LACKS_ROLE = Response(401, {}, b""), Response(401, {}, b'{"user": "jane
         *(([issued(1), response(status)], ["token-1"], status) for status in (400, 403, 404, 500, 503)),
     ],
 )
-def test_a_401_of_the_resource_server_renews_once(
-    answers: list[Response], tokens: list[str], status: int, session: Session
-) -> None:
+def test_a_401_of_oac_renews_once(answers: list[Response], tokens: list[str], status: int, session: Session) -> None:
     io = ManualIO(in_turn(*answers))
     call = Call("ask", "GET", "/system", lambda response: response.status)
     try:

@@ -26,9 +26,7 @@ CONSUMED = response(
     # A minute apart: at 0, 60, 120, 180 and 240 of 300 seconds. A clock that was set back does not lengthen that.
     [(3, 100, 5), (-3600, 2, 2)],
 )
-def test_a_refused_renewal_is_left_alone_for_a_minute_and_then_tried_once(
-    step: float, renewals: int, requests: int
-) -> None:
+def test_a_refused_renewal_is_left_alone_for_a_minute(step: float, renewals: int, requests: int) -> None:
     io, place = ManualIO(lambda _request: CONSUMED), store_entry(Dictionary())
     for _ in range(renewals):
         with pytest.raises(OACAuthError, match="login --oac-conn-id oac_default"):
@@ -47,9 +45,7 @@ def test_a_new_sign_in_ends_it_at_once() -> None:
 
 
 @pytest.mark.parametrize("answer", [response(200, ""), CONSUMED, unreachable()], ids=["revoked", "refused", "away"])
-def test_a_new_sign_in_revokes_the_refresh_token_that_it_replaces(
-    answer: Answer, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_new_sign_in_revokes_the_former_refresh_token(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     io, place = ManualIO(lambda _request: answer), store_entry(Dictionary())
     place.put(Record(refresh_token="former-token"))
     for _ in range(2):

@@ -18,12 +18,9 @@ from tests.unit.auth.stores import CHAIN, FERNET_KEY, PASSWORD, RECORD, TOKEN, D
 
 OTHER_KEY, THIRD_KEY = (Fernet.generate_key().decode() for _ in range(2))
 FULL = replace(
-    RECORD,
-    refreshed_at=1_700_000_001.5,
-    unrenewable="why not: ümlaut",
-    attempt=Attempt(1_700_000_002.0, "process 1 on host"),
+    RECORD, refreshed_at=1_700_000_001.5, unrenewable="why not: ümlaut", attempt=Attempt(1_700_000_002.0, "process 1"),
     failure=Failure(1_700_000_003.0, "it failed", "invalid_grant", 400),
-)
+)  # fmt: skip
 UNSEEDED = replace(CHAIN, refresh_token=None)
 ENTRY = {"name": "entry", "token_url": "https://idcs.example.com/oauth2/v1/token"}
 KEY_CHANGES: list[dict[str, Any]] = [
@@ -116,11 +113,9 @@ def test_damaged_bytes_are_named_with_their_entry_and_can_be_replaced(damaged: b
     backend = Dictionary()
     place = store_entry(backend)
     backend.kept[CHAIN.store_key] = damaged
-    with pytest.raises(
-        OACTokenStoreError, match=f"entry {CHAIN.store_key[:12]}… of a dictionary cannot be used"
-    ) as caught:
+    said = rf"entry {CHAIN.store_key[:12]}… of a dictionary cannot be used: .*{said}"
+    with pytest.raises(OACTokenStoreError, match=said) as caught:
         place.read()
-    assert said in str(caught.value)
     assert caught.value.damaged
     place.put(RECORD)
     assert kept_in(place) == RECORD
@@ -140,9 +135,7 @@ class TestCopies:
         assert mine.read()
 
     @pytest.mark.parametrize("changes", [{"name": "other"}, {"token_url": "https://other.example.com"}])
-    def test_the_name_and_the_token_url_are_part_of_what_is_sealed(
-        self, changes: dict[str, str], vault: EncryptedStore
-    ) -> None:
+    def test_name_and_token_url_are_sealed_in(self, changes: dict[str, str], vault: EncryptedStore) -> None:
         with pytest.raises(OACTokenStoreError, match="another entry"):
             vault.open(vault.seal(RECORD, ENTRY), {**ENTRY, **changes})
 

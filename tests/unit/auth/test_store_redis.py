@@ -89,9 +89,7 @@ def test_of_many_rivals_one_writes(running: RedisServer, store: RedisStore) -> N
     assert store.read(NAME) == b"%d" % written.index(True)
 
 
-def test_keys_have_a_prefix_and_end_some_day_but_not_before_refresh_tokens(
-    store: RedisStore, client: redis.Redis
-) -> None:
+def test_keys_have_a_prefix_and_end_after_refresh_tokens(store: RedisStore, client: redis.Redis) -> None:
     store.write(NAME, b"1", None)
     assert store.lock(NAME, LEASE).acquire()
     assert set(client.keys()) == {TOKEN_KEY.encode(), LOCK_KEY.encode()}

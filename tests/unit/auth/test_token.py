@@ -23,9 +23,7 @@ FRESH, STALE, EXPIRED = Freshness.FRESH, Freshness.STALE, Freshness.EXPIRED
         (100, -0.5, FRESH), (100, -60, FRESH), (100, -61, EXPIRED), (100, -86400, EXPIRED),
     ],
 )  # fmt: skip
-def test_the_margin_is_a_quarter_of_the_life_and_a_minute_at_most(
-    lifetime: float, age: float, freshness: Freshness
-) -> None:
+def test_the_margin_is_a_quarter_and_a_minute_at_most(lifetime: float, age: float, freshness: Freshness) -> None:
     assert Token("t", 1000.0, lifetime).freshness(1000.0 + age) is freshness
 
 
@@ -36,9 +34,7 @@ def test_the_margin_is_a_quarter_of_the_life_and_a_minute_at_most(
         *((odd, ASSUMED_LIFETIME) for odd in (None, "soon", 0, -5, True, 1e9, "nan", "inf", [], {})),
     ],
 )  # fmt: skip
-def test_the_lifetime_is_read_as_number_or_text_and_assumed_to_be_short_otherwise(
-    expires_in: Any, lifetime: float
-) -> None:
+def test_a_lifetime_that_is_no_number_counts_as_short(expires_in: Any, lifetime: float) -> None:
     assert read_token({"access_token": "!a~", "expires_in": expires_in}, 7.0) == Token("!a~", 7.0, lifetime)
 
 

@@ -77,9 +77,7 @@ def test_a_token_without_times_lives_as_long_as_the_file_says(token: str, expire
     ],
     ids=["a refresh token alone", "old and renewable", "of another application", "an access token alone"],
 )
-def test_one_token_that_can_be_used_is_enough(
-    body: dict[str, str], expires_at: float, refresh: str | None, unrenewable: str
-) -> None:
+def test_one_token_is_enough(body: dict[str, str], expires_at: float, refresh: str | None, unrenewable: str) -> None:
     imported = read(body)
     assert (imported.issued.token.expires_at, imported.issued.refresh_token) == (expires_at, refresh)
     assert unrenewable in (imported.unrenewable or "")

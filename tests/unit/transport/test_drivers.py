@@ -96,6 +96,12 @@ def test_to_thread_keeps_an_event_loop_free_and_a_task_in_its_thread(drive: Driv
         drive(lambda io: io.to_thread(fail))
 
 
+def test_random_is_a_share_that_varies() -> None:
+    numbers = {BlockingIO().random() for _ in range(200)}
+    assert len(numbers) > 100
+    assert all(0 <= number < 1 for number in numbers)
+
+
 @pytest.mark.parametrize("url", ["http://oac.example.com/api", "https://u:pass-phrase@127.0.0.1/", "nonsense"])
 def test_an_address_that_must_not_be_sent_to_is_refused_before_anything_is_sent(url: str, drive: Drive) -> None:
     with pytest.raises(OACConfigurationError) as caught:

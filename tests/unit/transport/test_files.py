@@ -50,9 +50,7 @@ def problem(read: Callable[[], object]) -> str:
 @pytest.mark.parametrize("name", [*OUTSIDE, *NO_PATHS])
 @pytest.mark.parametrize("read", [read_file, read_authorities])
 @pytest.mark.parametrize("folder", ["allowed", "linked-folder"])
-def test_all_that_is_outside_of_the_folder_looks_alike(
-    place: Path, read: Callable[..., object], name: str, folder: str
-) -> None:
+def test_all_that_is_outside_looks_alike(place: Path, read: Callable[..., object], name: str, folder: str) -> None:
     limit, path = str(place / folder), name if name in NO_PATHS else str(place / name)
     said = f"lies outside of {limit}, the only folder with files that Connections may name ([oac] file_folder)"
     assert problem(lambda: read(path, limit, LARGEST)) == said

@@ -82,9 +82,7 @@ def test_it_gets_its_login_as_it_is(value: str, wanted: str, login: bytes, monke
         "http://u:pass-phrase x@proxy.example", "http://u:pass-phrase@proxy\\.example", "http://u:pass-phrase@",
     ],
 )  # fmt: skip
-def test_one_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_one_is_refused_by_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     said = rf"environment variable {name} does not hold .* http://host:port"
     with pytest.raises(OACSetupError, match=said) as caught:

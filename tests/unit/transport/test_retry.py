@@ -141,9 +141,7 @@ def test_each_attempt_is_a_new_request(answers: list[Answer], repeatable: bool, 
         pytest.param([unreachable(sent=True), unreachable(passing=False)], True, True, id="the first was sent"),
     ],
 )
-def test_the_last_error_says_whether_any_request_was_sent(
-    answers: list[Answer], repeatable: bool, reached: bool
-) -> None:
+def test_the_last_error_says_whether_any_was_sent(answers: list[Answer], repeatable: bool, reached: bool) -> None:
     io = ManualIO(in_turn(*answers))
     with pytest.raises(OACTransportError) as caught:
         sent(io, repeatable=repeatable)
