@@ -67,7 +67,9 @@ def test_every_form_gives_the_bytes(newlines: str, carrier: str, wrapping: str, 
     st.sampled_from([base64.urlsafe_b64encode, base64.b64encode]),
     st.sampled_from([forms.der("PKCS#1"), forms.der("PKCS#8"), forms.der("PKCS#8", forms.PASSPHRASE)]),
 )
-def test_base64_of_der(blanks: list[tuple[int, str]], pad: bool, encode: Callable[[bytes], bytes], der: bytes) -> None:
+def test_base64_of_der_is_read_however_it_is_wrapped(
+    blanks: list[tuple[int, str]], pad: bool, encode: Callable[[bytes], bytes], der: bytes
+) -> None:
     text = encode(der).decode()
     text = text if pad else text.rstrip("=")
     # None of them into another one: halves of an escape are something else.
