@@ -1,18 +1,27 @@
-"""What the tests of the stores share."""
+"""Settings, and a store, that the tests of signing in share."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 from cryptography.fernet import Fernet
 
 from airflow_provider_oac.auth.settings import AuthSettings
-from airflow_provider_oac.auth.store import Backend, EncryptedStore, Record, StoreEntry
+from airflow_provider_oac.auth.store import Backend, EncryptedStore, Kept, Record, StoreEntry
 from airflow_provider_oac.auth.token import Token
 from airflow_provider_oac.exceptions import OACTokenStoreError
+from tests.unit.auth import keys_forms as forms
 
 FERNET_KEY = Fernet.generate_key().decode()
+#: One for each kind of credential.
 PASSWORD = AuthSettings(
     identity_url="https://idcs.example.com", client_id="client", scope="scope", grant="password", user="user",
     user_password="user-pass-word", client_secret="client-secret",
+)  # fmt: skip
+SIGNED = AuthSettings(
+    identity_url="https://idcs.example.com", client_id="client", scope="scope", user="user",
+    private_key=forms.pem("PKCS#8"), certificate_alias="alias",
 )  # fmt: skip
 CHAIN = AuthSettings(
     identity_url="https://idcs.example.com", client_id="client", scope="scope", grant="refresh_token",
@@ -47,23 +56,17 @@ class Dictionary:
     def delete(self, name: str) -> None:
         self.kept.pop(name, None)
 
-    def lock(self, name: str, lease: float) -> NoLock:
-        return NoLock(not self.locked)
-
-
-class NoLock:
-    def __init__(self, free: bool) -> None:
-        self.free = free
-
-    def acquire(self) -> bool:
-        return self.free
-
-    def extend(self) -> bool:
-        return True
-
-    def release(self) -> None: ...
+    def lock(self, name: str, lease: float) -> Any:
+        return SimpleNamespace(acquire=lambda: not self.locked, extend=lambda: True, release=lambda: None)
 
 
 def store_entry(backend: Backend, *keys: str, settings: AuthSettings = CHAIN) -> StoreEntry:
     """The place of settings in a backend, sealed with these keys or with the usual one."""
     return EncryptedStore(backend, keys or (FERNET_KEY,)).store_entry(settings)
+
+
+def kept_in(place: StoreEntry) -> Record:
+    """The record that a place holds."""
+    kept = place.read()
+    assert isinstance(kept, Kept)
+    return kept.record

@@ -7,8 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_oac.auth.claims import claims, header, looks_personal, owner
 from tests.unit.auth.tokens import access_token
@@ -20,35 +18,19 @@ def part(content: Any) -> str:
 
 
 HEADER = part({"alg": "RS256", "typ": "JWT"})
-OPAQUE = (
-    "",
-    "opaque",
-    "AQIDBA+/==",
-    "a.b",
-    "a.b.c",
-    "a.b.c.d.e",
-    f"{HEADER}.{part([])}.AAAA",
-    f"{HEADER}.{part(None)}.AAAA",
-    f"{HEADER}.{part('text')}.AAAA",
-    f"{HEADER}.{part(b'no json')}.AAAA",
-    f"{HEADER}.{part(bytes([255, 254]))}.AAAA",
-    f"{part([])}.{part({'sub': 'jane'})}.AAAA",
-    f"{HEADER}.{part(b'[' * 100_000)}.AAAA",
-    "\ud800.\ud800.\ud800",
-    "ä.ö.ü",
-)
+NO_CLAIMS: list[Any] = [[], None, "text", b"no json", bytes([255, 254]), b"[" * 100_000]
+OPAQUE = [
+    "", "opaque", "AQIDBA+/==", "a.b", "a.b.c", "a.b.c.d.e", "\ud800.\ud800.\ud800", "ä.ö.ü",
+    f"{part([])}.{part({'sub': 'jane'})}.AAAA", *(f"{HEADER}.{part(content)}.AAAA" for content in NO_CLAIMS),
+]  # fmt: skip
 
 
-def test_the_claims_of_a_token_are_read_without_its_key() -> None:
+def test_the_claims_of_a_token_are_read_without_its_key_and_as_they_stand() -> None:
     token = access_token(sub="jane", exp=1, nbf=9_999_999_999, aud="somebody else")
     assert claims(token) == {"sub": "jane", "exp": 1, "nbf": 9_999_999_999, "aud": "somebody else"}
     assert header(token) == {"alg": "HS256", "typ": "JWT", "kid": "SIGNING_KEY"}
-
-
-@pytest.mark.parametrize("claim", ["sub", "iat", "exp", "nbf", "aud", "iss", "jti"])
-@pytest.mark.parametrize("value", [None, True, [], {}, -1, 1e300, "text"])
-def test_claims_of_a_wrong_kind_are_read_as_they_stand(claim: str, value: Any) -> None:
-    assert claims(f"{HEADER}.{part({claim: value})}.AAAA") == {claim: value}
+    odd = {"sub": None, "iat": True, "exp": [], "nbf": {}, "aud": -1, "iss": 1e300, "jti": "text"}
+    assert claims(f"{HEADER}.{part(odd)}.AAAA") == odd
 
 
 @pytest.mark.parametrize("token", OPAQUE)
@@ -57,57 +39,28 @@ def test_an_opaque_token_has_none(token: str) -> None:
     assert isinstance(header(token), dict)
 
 
-@given(st.text() | st.lists(st.text(alphabet="ABCxyz012_-"), min_size=3, max_size=3).map(".".join))
-def test_no_text_is_too_much(token: str) -> None:
-    assert isinstance(claims(token), dict)
-    assert isinstance(header(token), dict)
-
-
-@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats() | st.text()))
-def test_no_content_is_too_much(content: dict[str, Any]) -> None:
-    found = claims(f"{HEADER}.{part(content)}.AAAA")
-    assert set(found) == set(content)
-    assert owner(found) is None or owner(found) == content["sub"]
-
-
 @pytest.mark.parametrize(
     ("found", "who"),
     [
         ({"sub": "jane@example.com"}, "jane@example.com"),
         ({"sub": "jane@example.com", "sub_type": "user"}, "jane@example.com"),
         ({"sub": "an-application", "sub_type": "client"}, None),
-        ({"sub": 7}, None),
-        ({"sub": None}, None),
-        ({"sub": "red\x1b[31m"}, None),
-        ({"sub": "two\nlines"}, None),
-        ({"sub": "\ud800"}, None),
+        *(({"sub": odd}, None) for odd in (7, None, "red\x1b[31m", "two\nlines", "\ud800")),
         ({"user_name": "jane"}, None),
-        ({}, None),
     ],
 )
 def test_the_owner_is_a_user_whom_one_can_show(found: dict[str, Any], who: str | None) -> None:
     assert owner(found) == who
 
 
-@pytest.mark.parametrize(
-    "user",
-    ["jane.doe@example.com", "Jane", "j.robotham@example.com", "servicio.garcia@example.com", "apinya", "x@svc.io"],
-)
-def test_people_look_personal(user: str) -> None:
-    assert looks_personal(user)
+PEOPLE = [
+    "jane.doe@example.com", "Jane", "j.robotham@example.com", "servicio.garcia@example.com", "apinya", "x@svc.io",
+]  # fmt: skip
+ROBOTS = [
+    "svc-oac@example.com", "OAC.Admin@example.com", "airflow", "airflow2@example.com", "etl_robot", "batch01", "app-x",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "user",
-    [
-        "svc-oac@example.com",
-        "OAC.Admin@example.com",
-        "airflow",
-        "airflow2@example.com",
-        "etl_robot",
-        "batch01",
-        "app-x",
-    ],
-)
-def test_service_accounts_do_not(user: str) -> None:
-    assert not looks_personal(user)
+@pytest.mark.parametrize("user", [*PEOPLE, *ROBOTS])
+def test_people_look_personal_and_service_accounts_do_not(user: str) -> None:
+    assert looks_personal(user) is (user in PEOPLE)

@@ -1,146 +1,94 @@
-"""What is refused before the first request, and why."""
+"""What is refused before the first request, and why; and what requests hold."""
 
 from __future__ import annotations
 
 import base64
-from typing import Any
+from dataclasses import replace
 from urllib.parse import parse_qs, unquote, unquote_plus
 
 import pytest
 
 from airflow_provider_oac.auth.grants import CLIENT_ASSERTION_TYPE, JWT_BEARER, token_request
 from airflow_provider_oac.auth.session import MemoryStore, Session
-from airflow_provider_oac.auth.settings import DEFAULT_AUDIENCE, AuthSettings
+from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.exceptions import OACConfigurationError
-from tests.unit.auth import keys_forms as forms
+from tests.unit.auth.stores import PASSWORD, SIGNED
 
-KEY = forms.pem("PKCS#8")
-SECRETS = ("client-secret", "user-pass-word", "key-passphrase", KEY)
-
-
-def settings(**changes: Any) -> AuthSettings:
-    fields: dict[str, Any] = {
-        "identity_url": "https://idcs.example.com",
-        "client_id": "the client",
-        "scope": "https://oac.example.comurn:opc:resource:consumer::all",
-        "user": "jane.doe@example.com",
-        "private_key": KEY,
-        "certificate_alias": "alias",
-    }
-    return AuthSettings(**{**fields, **changes})
+BOTH = replace(
+    PASSWORD, private_key=SIGNED.private_key, private_key_passphrase="key-passphrase", certificate="the-certificate"
+)
+FIELDS = {
+    "client_id": "client id", "scope": "scope", "user": "user to act as", "private_key": "private key",
+    "certificate_alias": "certificate's alias", "user_password": "user's password", "client_secret": "client secret",
+}  # fmt: skip
 
 
-def password(**changes: Any) -> AuthSettings:
-    fields: dict[str, Any] = {
-        "grant": "password",
-        "user_password": "user-pass-word",
-        "client_secret": "client-secret",
-        "private_key": None,
-        "certificate_alias": None,
-    }
-    return settings(**{**fields, **changes})
-
-
-def form(checked: AuthSettings) -> dict[str, str]:
-    body = token_request(checked, 1_700_000_000.0).body or b""
+def form(settings: AuthSettings) -> dict[str, str]:
+    body = token_request(settings, 1_700_000_000.0).body or b""
     fields = parse_qs(body.decode(), strict_parsing=True)
-    assert all(len(values) == 1 for values in fields.values())
-    return {name: values[0] for name, values in fields.items()}
+    return {name: value for name, (value,) in fields.items()}
 
 
-class TestRefused:
-    def test_client_credentials_with_the_reason_and_the_way_out(self) -> None:
-        with pytest.raises(OACConfigurationError, match=r"tokens that carry a user only.*Use jwt_assertion") as caught:
-            Session(settings(grant="client_credentials"), MemoryStore())
-        assert "client_credentials cannot work" in str(caught.value)
-
-    @pytest.mark.parametrize(
-        ("made", "missing", "named"),
-        [
-            (settings, "client_id", "client id"),
-            (settings, "scope", "scope"),
-            (settings, "user", "user to act as"),
-            (settings, "private_key", "private key"),
-            (settings, "certificate_alias", "certificate's alias"),
-            (password, "client_id", "client id"),
-            (password, "user", "user to act as"),
-            (password, "user_password", "user's password"),
-            (password, "client_secret", "client secret"),
-        ],
-    )
-    @pytest.mark.parametrize("nothing", [None, ""])
-    def test_a_missing_field_by_its_name_and_its_place(
-        self, made: Any, missing: str, named: str, nothing: str | None
-    ) -> None:
-        changes = {missing: nothing}
-        if missing == "private_key":
-            changes["client_authentication"] = "assertion"
-        with pytest.raises(OACConfigurationError, match=rf"The .*{named}.* \(Connection: .*\) is missing; "):
-            Session(made(**changes), MemoryStore())
-
-    def test_a_missing_key_even_if_the_application_shows_a_secret(self) -> None:
-        with pytest.raises(OACConfigurationError, match=r"private key .* is missing; it signs the assertions"):
-            settings(private_key=None, client_secret="client-secret").check()
-
-    def test_a_missing_secret_if_the_application_is_to_show_one(self) -> None:
-        with pytest.raises(OACConfigurationError, match=r"client secret .* is missing"):
-            settings(client_authentication="basic").check()
-
-    @pytest.mark.parametrize(
-        ("changes", "named"),
-        [({"grant": "implicit"}, "grant: 'implicit'"), ({"client_authentication": "mtls"}, "'mtls'")],
-    )
-    def test_an_unknown_choice_with_the_known_ones(self, changes: dict[str, str], named: str) -> None:
-        with pytest.raises(OACConfigurationError, match=f"Unknown .*{named}. Known are: "):
-            settings(**changes).check()
-
-    @pytest.mark.parametrize("url", ["", "idcs.example.com", "http://idcs.example.com", "https://a:b@idcs.example.com"])
-    def test_an_address_without_which_credentials_would_be_lost(self, url: str) -> None:
-        with pytest.raises(OACConfigurationError, match=r"The identity domain's address \(identity_url\) "):
-            settings(identity_url=url).check()
-
-    def test_a_certificate_of_another_key(self) -> None:
-        other = forms.certificate_pem(1)
-        with pytest.raises(OACConfigurationError, match="does not belong to the private key"):
-            token_request(settings(certificate=other), 0.0)
-
-    def test_an_empty_audience(self) -> None:
-        with pytest.raises(OACConfigurationError, match=r"The audience .* is missing"):
-            settings(audience=()).check()
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        *(
+            (replace(settings, **{name: nothing}), rf"The {FIELDS[name]} \(Connection: .*\) is missing; ")
+            for settings, names in (
+                (SIGNED, ("client_id", "scope", "user", "private_key", "certificate_alias")),
+                (PASSWORD, ("client_id", "user", "user_password", "client_secret")),
+            )
+            for name in names
+            for nothing in (None, "")
+        ),
+        (replace(SIGNED, private_key=None, client_secret="x"), "private key .* is missing; it signs the assertions"),
+        (replace(SIGNED, client_authentication="basic"), "client secret .* is missing"),
+        (replace(SIGNED, audience=()), "The audience .* is missing"),
+        (replace(SIGNED, grant="client_credentials"), r"cannot work.*tokens that carry a user only.*Use jwt_assertion"),
+        (replace(SIGNED, grant="implicit"), "Unknown grant: 'implicit'. Known are: jwt_assertion, "),
+        (replace(SIGNED, client_authentication="mtls"), "Unknown .*: 'mtls'. Known are: assertion, "),
+        # Credentials would be lost there.
+        *(
+            (replace(SIGNED, identity_url=url), r"The identity domain's address \(identity_url\) ")
+            for url in ("", "idcs.example.com", "http://idcs.example.com", "https://a:b@idcs.example.com")
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_at_once_by_its_name_and_its_place(settings: AuthSettings, said: str) -> None:
+    with pytest.raises(OACConfigurationError, match=said):
+        Session(settings, MemoryStore())
 
 
 class TestSecrets:
-    def test_none_is_in_the_repr(self) -> None:
-        text = repr(password(private_key=KEY, private_key_passphrase="key-passphrase", certificate="the-certificate"))
-        assert not any(secret in text for secret in (*SECRETS, "the-certificate"))
+    def test_none_is_in_a_repr(self) -> None:
+        shown = repr(BOTH) + repr(token_request(replace(PASSWORD, client_authentication="body"), 0.0))
+        assert not [secret for secret in (*BOTH.secrets, "the-certificate") if secret in shown]
+        assert "eyJ" not in repr(token_request(SIGNED, 0.0))
 
     def test_all_are_known_to_whoever_masks(self) -> None:
-        everything = password(private_key=KEY, private_key_passphrase="key-passphrase")
-        assert set(everything.secrets) == set(SECRETS)
-
-    def test_none_is_in_the_repr_of_the_request(self) -> None:
-        assert "client-secret" not in repr(token_request(password(client_authentication="body"), 0.0))
-        assert "eyJ" not in repr(token_request(settings(), 0.0))
+        assert set(BOTH.secrets) == {"client-secret", "user-pass-word", "key-passphrase", SIGNED.private_key}
 
 
 class TestRequest:
     def test_of_the_default_grant_has_two_assertions(self) -> None:
-        request = token_request(settings(), 1_700_000_000.0)
-        fields = form(settings())
+        request, fields = token_request(SIGNED, 1_700_000_000.0), form(SIGNED)
         assert (request.method, request.url) == ("POST", "https://idcs.example.com/oauth2/v1/token")
-        assert fields["grant_type"] == JWT_BEARER
-        assert fields["client_assertion_type"] == CLIENT_ASSERTION_TYPE
-        assert fields["client_id"] == "the client"
-        assert fields["assertion"] != fields["client_assertion"]
         assert "Authorization" not in request.headers
+        assert fields.pop("assertion") != fields.pop("client_assertion")
+        assert fields == {
+            "grant_type": JWT_BEARER,
+            "client_assertion_type": CLIENT_ASSERTION_TYPE,
+            "client_id": "client",
+            "scope": "scope",
+        }
 
-    def test_sends_the_scope_as_it_stands(self) -> None:
+    @pytest.mark.parametrize("settings", [SIGNED, PASSWORD])
+    def test_sends_the_scope_as_it_stands(self, settings: AuthSettings) -> None:
         odd = "https://a b?c=d&e=%41+urn:opc:resource:consumer::all offline_access"
-        assert form(settings(scope=odd))["scope"] == odd
-        assert form(password(scope=odd))["scope"] == odd
+        assert form(replace(settings, scope=odd))["scope"] == odd
 
     def test_by_basic_encodes_id_and_secret_first(self) -> None:
-        odd = password(client_id="a:b c", client_secret="s:e+c/r=%41&\u00e4")
+        odd = replace(PASSWORD, client_id="a:b c", client_secret="s:e+c/r=%41&\u00e4")
         header = token_request(odd, 0.0).headers["Authorization"]
         client_id, _, secret = base64.b64decode(header.removeprefix("Basic ")).decode("ascii").partition(":")
         # A blank as %20: not every server reads a + as one.
@@ -148,26 +96,19 @@ class TestRequest:
             assert (decode(client_id), decode(secret)) == ("a:b c", "s:e+c/r=%41&\u00e4")
         assert not {"client_id", "client_secret"} & form(odd).keys()
 
-    def test_authenticates_the_application_in_one_way_only(self) -> None:
-        both = {"client_secret": "client-secret", "private_key": KEY, "certificate_alias": "alias"}
-        ways = {}
-        for how in (None, "assertion", "basic", "body"):
-            request = token_request(password(**both, client_authentication=how), 0.0)
-            fields = parse_qs((request.body or b"").decode())
-            ways[how] = ("Authorization" in request.headers, "client_secret" in fields, "client_assertion" in fields)
-        assert ways == {
-            None: (False, False, True),
-            "assertion": (False, False, True),
-            "basic": (True, False, False),
-            "body": (False, True, False),
-        }
+    @pytest.mark.parametrize(
+        ("how", "proofs"),
+        [(None, ["client_assertion"]), ("assertion", ["client_assertion"]), ("basic", []), ("body", ["client_secret"])],
+    )
+    def test_authenticates_the_application_in_one_way_only(self, how: str | None, proofs: list[str]) -> None:
+        settings = replace(SIGNED, client_secret="client-secret", client_authentication=how)
+        assert [name for name in ("client_secret", "client_assertion") if name in form(settings)] == proofs
+        assert ("Authorization" in token_request(settings, 0.0).headers) is (how == "basic")
 
     def test_of_the_password_grant_keeps_every_character(self) -> None:
-        fields = form(password(user="j\u00e4ne+x@example.com", user_password="p&=%41 +\u00e4\u20ac"))
-        assert (fields["username"], fields["password"]) == ("j\u00e4ne+x@example.com", "p&=%41 +\u00e4\u20ac")
+        odd = ("j\u00e4ne+x@example.com", "p&=%41 +\u00e4\u20ac")
+        fields = form(replace(PASSWORD, user=odd[0], user_password=odd[1]))
+        assert (fields["username"], fields["password"]) == odd
 
     def test_goes_to_the_same_place_with_or_without_a_slash_at_the_end(self) -> None:
-        assert settings(identity_url="https://idcs.example.com/").token_url == settings().token_url
-
-    def test_names_oracles_literal_audience_by_default(self) -> None:
-        assert settings().audience == (DEFAULT_AUDIENCE,) == ("https://identity.oraclecloud.com/",)
+        assert replace(SIGNED, identity_url="https://idcs.example.com/").token_url == SIGNED.token_url

@@ -6,21 +6,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 import redis
 
-from airflow_provider_oac.auth.store import Kept, StoreEntry
+from airflow_provider_oac.auth.store import StoreEntry
 from airflow_provider_oac.auth.store_redis import RedisStore
 from airflow_provider_oac.exceptions import OACConfigurationError, OACTokenStoreError
 from airflow_provider_oac.hooks import stores
 from tests.redis_server import RedisServer, redis_server
-from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, store_entry
+from tests.unit.auth.stores import CHAIN, NAME, PASSWORD, RECORD, kept_in, store_entry
 
 SECRET = "p/w+d@x:y#z"
 LEASE = 30.0
+TOKEN_KEY, LOCK_KEY = (f"airflow-provider-oac:{kind}:{NAME}" for kind in ("token", "lock"))
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +32,16 @@ def running() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    redis.Redis.from_url(running.url).flushall()
-    return running
+def client(running: RedisServer) -> redis.Redis:
+    """What is in the server, which is empty at first."""
+    client: redis.Redis = redis.Redis.from_url(running.url)
+    client.flushall()
+    return client
 
 
 @pytest.fixture
-def store(server: RedisServer) -> RedisStore:
-    return RedisStore(server.url)
+def store(client: redis.Redis, running: RedisServer) -> RedisStore:
+    return RedisStore(running.url)
 
 
 # ------------------------------------------------------------------------------------------------ reading and writing
@@ -45,105 +49,75 @@ def store(server: RedisServer) -> RedisStore:
 
 def test_replaces_only_what_is_expected(store: RedisStore) -> None:
     assert store.read(NAME) is None
-    assert not store.write(NAME, b"1", b"something")
-    assert store.write(NAME, b"1", None)
-    assert not store.write(NAME, b"2", None)
-    assert not store.write(NAME, b"2", b"other")
-    assert store.write(NAME, b"2", b"1")
+    changes = ((b"1", b"something"), (b"1", None), (b"2", None), (b"2", b"other"), (b"2", b"1"))
+    assert [store.write(NAME, new, old) for new, old in changes] == [False, True, False, False, True]
     assert store.read(NAME) == b"2"
     store.delete(NAME)
     store.delete(NAME)
     assert store.read(NAME) is None
 
 
-def test_several_entries_are_read_with_one_request(server: RedisServer, store: RedisStore) -> None:
+def test_several_entries_are_read_with_one_request(client: redis.Redis, store: RedisStore) -> None:
     place, damaged = store_entry(store), store_entry(store, settings=PASSWORD)
     place.put(RECORD)
-    damaged.put(RECORD)
-    client = redis.Redis.from_url(server.url)
-    (key,) = client.keys(f"*:token:{PASSWORD.store_key}")
-    client.set(key, b"damaged")
+    client.set(TOKEN_KEY.replace(NAME, PASSWORD.store_key), b"damaged")
     client.config_resetstat()
-    kept, missing, problem = StoreEntry.read_all(
-        [place, store_entry(store, settings=replace(CHAIN, user="another")), damaged]
-    )
-    assert isinstance(kept, Kept)
-    assert kept.record == RECORD
-    assert missing is None
-    assert isinstance(problem, OACTokenStoreError)
-    assert problem.damaged
+    missing = store_entry(store, settings=replace(CHAIN, user="another"))
+    *found, problem = StoreEntry.read_all([place, missing, damaged])
     calls = client.info("commandstats")
     assert (calls["cmdstat_mget"]["calls"], "cmdstat_get" in calls) == (1, False)
+    assert found == [place.read(), None]
+    assert kept_in(place) == RECORD
+    assert isinstance(problem, OACTokenStoreError)
+    assert problem.damaged
     assert StoreEntry.read_all([]) == []
 
 
-def test_of_many_rivals_one_writes(server: RedisServer) -> None:
-    RedisStore(server.url).write(NAME, b"0", None)
+def test_of_many_rivals_one_writes(running: RedisServer, store: RedisStore) -> None:
+    store.write(NAME, b"before", None)
     begin = threading.Barrier(8)
-    written: list[int] = []
 
-    def rival(number: int) -> None:
-        store = RedisStore(server.url)
-        store.read(NAME)
+    def rival(number: int) -> bool:
+        mine = RedisStore(running.url)
+        mine.read(NAME)
         begin.wait(30)
-        if store.write(NAME, f"by {number}".encode(), b"0"):
-            written.append(number)
+        return mine.write(NAME, b"%d" % number, b"before")
 
-    threads = [threading.Thread(target=rival, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert [f"by {number}".encode() for number in written] == [RedisStore(server.url).read(NAME)]
+    with ThreadPoolExecutor(8) as pool:
+        written = list(pool.map(rival, range(8)))
+    assert written.count(True) == 1
+    assert store.read(NAME) == b"%d" % written.index(True)
 
 
-def test_names_are_told_apart_from_those_of_other_programs(store: RedisStore, server: RedisServer) -> None:
+def test_keys_have_a_prefix_and_end_after_refresh_tokens(store: RedisStore, client: redis.Redis) -> None:
     store.write(NAME, b"1", None)
-    lock = store.lock(NAME, LEASE)
-    assert lock.acquire()
-    keys = set(redis.Redis.from_url(server.url).keys())
-    lock.release()
-    assert keys == {f"airflow-provider-oac:{kind}:{NAME}".encode() for kind in ("token", "lock")}
-
-
-def test_what_nobody_touches_goes_some_day_but_not_before_refresh_tokens_do(
-    store: RedisStore, server: RedisServer
-) -> None:
-    store.write(NAME, b"1", None)
-    left = redis.Redis.from_url(server.url).ttl(f"airflow-provider-oac:token:{NAME}")
-    assert 60 * 24 * 3600 < left < 366 * 24 * 3600
+    assert store.lock(NAME, LEASE).acquire()
+    assert set(client.keys()) == {TOKEN_KEY.encode(), LOCK_KEY.encode()}
+    assert 60 * 24 * 3600 < client.ttl(TOKEN_KEY) < 366 * 24 * 3600
 
 
 # ----------------------------------------------------------------------------------------------------------- locks
 
 
-def test_only_one_has_the_lock(server: RedisServer) -> None:
-    lock, rival = (RedisStore(server.url).lock(NAME, LEASE) for _ in range(2))
+def test_only_one_has_the_lock(running: RedisServer, store: RedisStore) -> None:
+    lock, rival = store.lock(NAME, LEASE), RedisStore(running.url).lock(NAME, LEASE)
     assert lock.acquire()
+    # Nor does one that tries in vain lose it, by the same object or by another one.
+    assert not lock.acquire()
     assert not rival.acquire()
     assert not rival.extend()
     rival.release()
     assert not rival.acquire()
-    assert RedisStore(server.url).lock("b" * 64, LEASE).acquire()
+    assert store.lock("b" * 64, LEASE).acquire()
     lock.release()
     lock.release()
     assert rival.acquire()
-    rival.release()
-
-
-def test_a_lock_that_another_thread_tried_in_vain_is_still_given_back(store: RedisStore) -> None:
-    lock = store.lock(NAME, LEASE)
-    assert lock.acquire()
-    assert not lock.acquire()
-    lock.release()
-    assert store.lock(NAME, LEASE).acquire()
 
 
 def test_it_may_be_given_back_in_another_thread(store: RedisStore) -> None:
     lock = store.lock(NAME, LEASE)
-    thread = threading.Thread(target=lock.acquire)
-    thread.start()
-    thread.join(30)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lock.acquire).result(30)
     assert lock.extend()
     lock.release()
     assert store.lock(NAME, LEASE).acquire()
@@ -158,23 +132,15 @@ def test_the_lock_of_a_holder_that_died_is_free_after_its_lease(store: RedisStor
     lock.release()
     assert next_one.extend()
     assert not store.lock(NAME, LEASE).acquire()
-    next_one.release()
 
 
-def test_a_lease_can_begin_anew(store: RedisStore, server: RedisServer) -> None:
+def test_a_lease_begins_anew_until_redis_forgets_the_lock(store: RedisStore, client: redis.Redis) -> None:
     lock = store.lock(NAME, LEASE)
     assert lock.acquire()
-    client = redis.Redis.from_url(server.url)
-    client.pexpire(f"airflow-provider-oac:lock:{NAME}", 1000)
+    client.pexpire(LOCK_KEY, 1000)
     assert lock.extend()
-    assert client.pttl(f"airflow-provider-oac:lock:{NAME}") > 20_000
-    lock.release()
-
-
-def test_a_lock_that_redis_forgot_is_lost(store: RedisStore, server: RedisServer) -> None:
-    lock = store.lock(NAME, LEASE)
-    assert lock.acquire()
-    redis.Redis.from_url(server.url).flushall()
+    assert client.pttl(LOCK_KEY) > 20_000
+    client.flushall()
     assert not lock.extend()
     lock.release()
 
@@ -182,22 +148,19 @@ def test_a_lock_that_redis_forgot_is_lost(store: RedisStore, server: RedisServer
 # ------------------------------------------------------------------------------------------------- bad servers
 
 
-def attempts(store: RedisStore) -> dict[str, str]:
+def attempts(store: RedisStore) -> list[str]:
     """What is said when each thing is tried."""
     lock = store.lock(NAME, LEASE)
-    tries = {
-        "read": lambda: store.read(NAME),
-        "write": lambda: store.write(NAME, b"1", None),
-        "delete": lambda: store.delete(NAME),
-        "acquire": lock.acquire,
-    }
-    said = {}
-    for name, act in tries.items():
+    said = []
+    for act in (
+        lambda: store.read(NAME), lambda: store.read_all([NAME]), lambda: store.write(NAME, b"1", None),
+        lambda: store.delete(NAME), lock.acquire,
+    ):  # fmt: skip
         with pytest.raises(OACTokenStoreError) as caught:
             act()
         assert caught.value.passing
         assert caught.value.__cause__ is None
-        said[name] = str(caught.value)
+        said.append(str(caught.value))
     return said
 
 
@@ -207,7 +170,7 @@ def test_a_server_that_is_gone_is_named() -> None:
         lock = store.lock(NAME, LEASE)
         assert lock.acquire()
         server.kill()
-        for text in attempts(store).values():
+        for text in attempts(store):
             assert f"The token store in Redis (redis://127.0.0.1:{server.port}/0) could not be " in text
             assert "(ConnectionError). Check that the server runs" in text
         with pytest.raises(OACTokenStoreError, match="could not be locked"):
@@ -218,44 +181,29 @@ def test_a_server_that_is_gone_is_named() -> None:
         assert store.write(NAME, b"1", None)
 
 
-def test_a_server_that_answers_nothing_is_given_up() -> None:
-    with redis_server() as server:
-        store = RedisStore(server.url)
-        assert store.write(NAME, b"1", None)
-        with server.frozen(), pytest.raises(OACTokenStoreError, match="TimeoutError"):
-            store.read(NAME)
+def test_a_server_that_answers_nothing_is_given_up(running: RedisServer, store: RedisStore) -> None:
+    assert store.write(NAME, b"1", None)
+    with running.frozen(), pytest.raises(OACTokenStoreError, match="TimeoutError"):
+        store.read(NAME)
+    assert store.read(NAME) == b"1"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "repair"),
+    [("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"), ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")],
+    ids=["no room", "a replica"],
+)
+def test_a_server_that_takes_no_writes_says_so(spoil: str, repair: str, store: RedisStore, client: redis.Redis) -> None:
+    store.write(NAME, b"1", None)
+    client.execute_command(spoil)
+    try:
+        for act in (lambda: store.write(NAME, b"2", b"1"), store.lock(NAME, LEASE).acquire):
+            with pytest.raises(OACTokenStoreError, match="refuses writes: check its disk, memory and role"):
+                act()
         assert store.read(NAME) == b"1"
-
-
-@pytest.mark.parametrize("persistent", [False, True])
-def test_after_a_restart_it_holds_what_the_server_kept(persistent: bool) -> None:
-    with redis_server(persistent=persistent) as server:
-        store = RedisStore(server.url)
-        store.write(NAME, b"1", None)
-        server.restart()
-        assert store.read(NAME) == (b"1" if persistent else None)
-
-
-def test_a_server_without_room_says_so() -> None:
-    with redis_server() as server:
-        store = RedisStore(server.url)
-        client = redis.Redis.from_url(server.url)
-        store.write(NAME, b"1", None)
-        client.config_set("maxmemory-policy", "noeviction")
-        client.config_set("maxmemory", "1")
-        with pytest.raises(OACTokenStoreError, match="refuses writes: check its disk, memory and role"):
-            store.write(NAME, b"2", b"1")
-        assert store.read(NAME) == b"1"
-        client.config_set("maxmemory", "0")
-        assert store.write(NAME, b"2", b"1")
-
-
-def test_a_replica_takes_no_writes_and_says_so() -> None:
-    with redis_server() as server:
-        client = redis.Redis.from_url(server.url)
-        client.execute_command("REPLICAOF", "127.0.0.1", "1")
-        with pytest.raises(OACTokenStoreError, match="refuses writes"):
-            RedisStore(server.url).lock(NAME, LEASE).acquire()
+    finally:
+        client.execute_command(repair)
+    assert store.write(NAME, b"2", b"1")
 
 
 # ---------------------------------------------------------------------------------------------------- passwords
@@ -274,46 +222,41 @@ def address(server: RedisServer, login: str) -> str:
 def test_the_password_works_percent_encoded(guarded: RedisServer) -> None:
     store = RedisStore(address(guarded, f":{quote(SECRET, safe='')}@"))
     assert store.write(NAME, b"1", store.read(NAME))
-    assert SECRET not in store.where
-    assert quote(SECRET, safe="") not in store.where
+    assert not [secret for secret in (SECRET, quote(SECRET, safe="")) if secret in store.where]
 
 
 @pytest.mark.parametrize("login", ["", ":a-wrong-password@", "somebody:a-wrong-password@"])
 def test_a_wrong_password_is_named_and_not_shown(login: str, guarded: RedisServer) -> None:
-    for text in attempts(RedisStore(address(guarded, login))).values():
+    for text in attempts(RedisStore(address(guarded, login))):
         assert "login and password in [oac] redis_url" in text
-        assert "a-wrong-password" not in text
-        assert "somebody" not in text
+        assert not [secret for secret in ("a-wrong-password", "somebody") if secret in text]
+
+
+NO_ADDRESS = [
+    "redis://:{}@redis.example.com:6379/0", "redis://:12/{}@redis.example.com:6379/0",
+    "redis://:12#{}@redis.example.com:6379/0", "redis://:12?{}@redis.example.com:6379/0", "redis://{}",
+    "redis://justoneword", "http://:{}@redis.example.com:6379/0", "redis.example.com:6379/{}", "{}",
+    "redis://:{}@redis.example.com:port/0",
+]  # fmt: skip
+UNKNOWN = ["socket_timeot", "decode_responses", "host", "password", "ssl_cert_reqs"]
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "said"),
     [
-        "redis://:{secret}@redis.example.com:6379/0",
-        "redis://:12/{secret}@redis.example.com:6379/0",
-        "redis://:12#{secret}@redis.example.com:6379/0",
-        "redis://:12?{secret}@redis.example.com:6379/0",
-        "redis://{secret}",
-        "redis://justoneword",
-        "http://:{secret}@redis.example.com:6379/0",
-        "redis.example.com:6379/{secret}",
-        "{secret}",
-        "redis://:{secret}@redis.example.com:port/0",
+        ("", "is empty"),
+        *((url.format("pa/ss#wo?rd"), "is not the address.*percent-encoded") for url in NO_ADDRESS),
+        *(
+            (f"redis://redis/0?socket_timeout=3&{name}=a", f"has the parameter '{name}'.*Known are client_name, db, ")
+            for name in UNKNOWN
+        ),
     ],
-)
-def test_an_address_that_is_none_is_named_and_not_shown(url: str) -> None:
-    with pytest.raises(OACConfigurationError, match=r"redis_url is not the address.*percent-encoded") as caught:
-        RedisStore(url.format(secret="pa/ss#wo?rd"))
-    assert not [part for part in ("pa", "ss#", "wo?rd") if part in str(caught.value).replace("password", "")]
+)  # fmt: skip
+def test_an_address_that_cannot_be_used_is_named_and_not_shown(url: str, said: str) -> None:
+    with pytest.raises(OACConfigurationError, match=f"redis_url {said}") as caught:
+        RedisStore(url)
+    assert not [part for part in ("pa/", "ss#", "wo?rd") if part in str(caught.value)]
     assert caught.value.__context__ is None
-
-
-@pytest.mark.parametrize("name", ["socket_timeot", "decode_responses", "host", "password", "ssl_cert_reqs"])
-def test_a_parameter_that_is_not_known_is_named(name: str) -> None:
-    with pytest.raises(
-        OACConfigurationError, match=f"redis_url has the parameter '{name}'.*Known are client_name, db, "
-    ):
-        RedisStore(f"redis://127.0.0.1:6379/0?socket_timeout=3&{name}=a-value")
 
 
 @pytest.mark.parametrize(
@@ -327,34 +270,8 @@ def test_an_address_is_taken_as_redis_py_takes_it(url: str) -> None:
     assert RedisStore(url).where
 
 
-def test_an_empty_address_is_named() -> None:
-    with pytest.raises(OACConfigurationError, match="redis_url is empty"):
-        RedisStore("")
-
-
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "airflow_provider_oac.auth.store_redis")
     with pytest.raises(OACConfigurationError, match=r"pip install 'airflow-provider-oac\[redis\]'"):
         stores._encrypted_store("redis", "redis://127.0.0.1/0", "")
-
-
-def test_what_is_kept_there_is_sealed(store: RedisStore, server: RedisServer) -> None:
-    place = store_entry(store)
-    place.put(RECORD)
-    client = redis.Redis.from_url(server.url)
-    raw = client.get(f"airflow-provider-oac:token:{CHAIN.store_key}")
-    assert raw
-    assert not [secret for secret in (b"an-access-token", b"a-refresh-token") if secret in raw]
-    kept = place.read()
-    assert kept
-    assert kept.record == RECORD
-
-
-def test_a_record_that_was_copied_over_another_entry_is_refused(store: RedisStore, server: RedisServer) -> None:
-    elsewhere = replace(CHAIN, resource="https://other.example.com")
-    store_entry(store).put(RECORD)
-    names = [f"airflow-provider-oac:token:{settings.store_key}" for settings in (CHAIN, elsewhere)]
-    assert redis.Redis.from_url(server.url).copy(*names)
-    with pytest.raises(OACTokenStoreError, match="was sealed for another entry"):
-        store_entry(store, settings=elsewhere).read()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import example, given
@@ -13,44 +15,24 @@ from hypothesis import strategies as st
 
 from airflow_provider_oac.auth.device import device_sign_in
 from airflow_provider_oac.auth.errors import auth_error
-from airflow_provider_oac.auth.settings import AuthSettings
 from airflow_provider_oac.auth.token_endpoint import issued_by
 from airflow_provider_oac.client.calls import Call
 from airflow_provider_oac.client.errors import api_error
 from airflow_provider_oac.client.flows.download import ONE_ATTEMPT, PDF, TransferPlan, download
 from airflow_provider_oac.client.paging import read_page
-from airflow_provider_oac.client.rest import snapshots, system, workbooks
+from airflow_provider_oac.client.rest import system, workbooks
 from airflow_provider_oac.transport.io import Response, http_date
 from airflow_provider_oac.transport.retry import retry_after
 from tests.contract.rows import CALLS, PASSWORD
 from tests.manual import ManualIO
-from tests.unit.client.worlds import OAC, answering, run
-from tests.unit.fuzz.anything import (
-    CLIENT_SECRET,
-    OPAQUE,
-    REFRESH,
-    SETTINGS,
-    TOKEN,
-    USER_PASSWORD,
-    few,
-    given_or_refused,
-    harmless,
-    header_texts,
-    responses,
-)
+from tests.unit.client.worlds import answering, run
+from tests.unit.fuzz import anything
+from tests.unit.fuzz.anything import OPAQUE, SETTINGS, TOKEN, few, given_or_refused, harmless, responses
 
 NOW = 1_700_000_000.0
 #: To the token service, and in any text that is a JWT.
-SENT = (TOKEN, CLIENT_SECRET, USER_PASSWORD, REFRESH)
+SENT = (TOKEN, *SETTINGS.secrets)
 MAKES: list[Callable[[], Call[Any]]] = [make for _operation, make in CALLS]
-
-
-class Nowhere:
-    """A sink that keeps nothing."""
-
-    def write(self, data: bytes) -> None: ...
-    def discard(self) -> None: ...
-    def commit(self) -> None: ...
 
 
 @few
@@ -77,10 +59,8 @@ def test_a_refusal_of_the_token_service(response: Response) -> None:
 @example(Response(401, {}, b'{"user": {"a": "' + TOKEN.encode() + b'"}, "status": "no"}'), MAKES[0])
 @example(Response(401, {"www-authenticate": f"Bearer, not {OPAQUE}"}, b""), MAKES[0])
 def test_an_error_of_oac(response: Response, make: Callable[[], Call[Any]]) -> None:
-    call = make()
-    error = api_error(call, response, NOW, (OPAQUE,))
-    shown = harmless(error, (TOKEN, OPAQUE, PASSWORD))
-    assert "\n" not in shown
+    error = api_error(make(), response, NOW, (OPAQUE,))
+    assert "\n" not in harmless(error, (TOKEN, OPAQUE, PASSWORD))
     assert error.retry_after is None or 0 <= error.retry_after < math.inf
 
 
@@ -96,32 +76,28 @@ def test_an_answer_of_success(response: Response, make: Callable[[], Call[Any]])
 @given(responses)
 @example(Response(200, {"content-length": "9" * 5000}, b"%PDF-"))
 def test_a_download(response: Response) -> None:
-    call = workbooks.download("id", "export")
-    plan = TransferPlan(attempts=2, not_ready_grace=1.0)
-    for flow in (download(call, Nowhere(), PDF, plan), download(call, Nowhere(), None, ONE_ATTEMPT)):
+    call, plan = workbooks.download("id", "export"), TransferPlan(attempts=2, not_ready_grace=1.0)
+    for flow in (download(call, Mock(), PDF, plan), download(call, Mock(), None, ONE_ATTEMPT)):
         given_or_refused((TOKEN,), run, answering(lambda _now, _request: response), flow)
 
 
 @pytest.mark.parametrize("length", ["²", "9" * 5000])
 def test_a_length_that_is_no_number_of_bytes(length: str) -> None:
     answer = Response(200, {"content-length": length}, b"x")
-    flow = download(system.get(), Nowhere(), None, ONE_ATTEMPT)
+    flow = download(system.get(), Mock(), None, ONE_ATTEMPT)
     assert run(answering(lambda _now, _request: answer), flow).size == 1
 
 
 @few
 @given(responses)
 def test_a_device_sign_in(response: Response) -> None:
-    settings = AuthSettings(
-        "https://idcs.example.com", "id", "s", grant="device_code", client_secret="the+client/secret="
-    )
-    io = ManualIO(lambda _request: response)
+    io, settings = ManualIO(lambda _request: response), replace(SETTINGS, grant="device_code")
     flow = device_sign_in(io, settings, lambda _code: None, lambda _left: None)
-    given_or_refused((TOKEN, CLIENT_SECRET), asyncio.run, flow)
+    given_or_refused(SENT, asyncio.run, flow)
 
 
 @few
-@given(header_texts, header_texts)
+@given(anything.header_texts, anything.header_texts)
 @example("²", "")
 @example("Thu, 01 Jan 0000 00:00:00 GMT", "Thu, 01 Jan 99999999999 00:00:00 +9999999")
 def test_headers(one: str, other: str) -> None:
@@ -132,8 +108,3 @@ def test_headers(one: str, other: str) -> None:
     names = ("oa-current-page", "oa-page-count", "oa-total-items", "oa-next-page")
     page = read_page(Response(200, dict.fromkeys(names, one), b""), [])
     assert page.number is None or page.number >= 0
-    assert snapshots.list_all().request(OAC, issued_by(SETTINGS, _issued(), NOW).token).headers
-
-
-def _issued() -> Response:
-    return Response(200, {}, b'{"access_token": "t"}')

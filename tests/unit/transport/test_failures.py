@@ -2,61 +2,37 @@
 
 from __future__ import annotations
 
-import datetime
 import ssl
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from airflow_provider_oac.transport.failures import transport_error
 from airflow_provider_oac.transport.io import Request
+from tests.unit.auth import keys_forms as forms
 
 REQUEST = Request(
     "POST", "https://oac.example.com/x?code=the-query", {"Authorization": "Bearer the-token"}, b"the-body"
 )
-NOW = datetime.datetime.now(datetime.UTC)
-
-
-def name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def chain(folder: Path, fault: str) -> tuple[Path, Path]:
     """A CA and a certificate that it signed, with a fault; paths of the CA and of what the server shows."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-
-    def begun(subject: str, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name(subject))
-            .issuer_name(name("Company CA"))
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - datetime.timedelta(days=1))
-            .not_valid_after(NOW + datetime.timedelta(days=1))
-        )
-
-    ca = begun("Company CA", ca_key.public_key())
-    ca = ca.add_extension(x509.BasicConstraints(True, None), critical=fault != "CA not critical")
-    ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
-    if fault != "CA without usage":
-        ca = ca.add_extension(
-            x509.KeyUsage(False, False, False, False, False, True, True, False, False), critical=True
-        )  # fmt: skip
-    leaf = begun("oac.example.com", key.public_key())
-    leaf = leaf.add_extension(x509.SubjectAlternativeName([x509.DNSName("oac.example.com")]), critical=False)
+    ca_key, public = forms.rsa_key(), forms.rsa_key().public_key()
+    basic, usage = x509.BasicConstraints(True, None), x509.KeyUsage(*[False] * 5, True, True, False, False)
+    ca = forms.unsigned("Company CA", "Company CA", ca_key).add_extension(basic, critical=fault != "CA not critical")
+    ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+    ca = ca if fault == "CA without usage" else ca.add_extension(usage, critical=True)
+    names = x509.SubjectAlternativeName([x509.DNSName("oac.example.com")])
+    leaf = forms.unsigned("oac.example.com", "Company CA", forms.EC_KEY).add_extension(names, critical=False)
     if fault != "no authority key identifier":
-        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-        leaf = leaf.add_extension(identifier, critical=False)
-    pem = serialization.Encoding.PEM
+        leaf = leaf.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False)
     authority, shown = folder / "ca.pem", folder / "shown.pem"
-    authority.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(pem))
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    shown.write_bytes(leaf.sign(ca_key, hashes.SHA256()).public_bytes(pem) + private)
+    for path, made in ((authority, ca), (shown, leaf)):
+        path.write_bytes(made.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    shown.write_text(shown.read_text() + forms.pem_of(forms.EC_KEY))
     return authority, shown
 
 

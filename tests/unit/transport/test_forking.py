@@ -14,7 +14,8 @@ FORKING = """
     from airflow_provider_oac.auth.session import MemoryStore, Session
     from airflow_provider_oac.transport.blocking import BlockingIO, run
     from tests.manual import ManualIO
-    from tests.unit.auth.test_session import SETTINGS, issued
+    from tests.unit.auth.stores import PASSWORD
+    from tests.unit.auth.test_session import issued
 
     store, asked, go_on = MemoryStore(), threading.Event(), threading.Event()
 
@@ -25,7 +26,7 @@ FORKING = """
 
     io = BlockingIO()
     threads = [
-        threading.Thread(target=lambda: run(Session(SETTINGS, store).token(ManualIO(slowly)))),
+        threading.Thread(target=lambda: run(Session(PASSWORD, store).token(ManualIO(slowly)))),
         threading.Thread(target=lambda: [lock.acquire() for lock in (store._lock, io._opening, _loading)]),
     ]
     threads[0].start()
@@ -36,7 +37,7 @@ FORKING = """
     if not child:
         signal.alarm(20)
         # Each of them needs one of the locks.
-        token = run(Session(SETTINGS, store).token(ManualIO(lambda _request: issued(2))))
+        token = run(Session(PASSWORD, store).token(ManualIO(lambda _request: issued(2))))
         io._opened()
         with _loading:
             os._exit(0 if token.access_token == "token-2" else 1)
@@ -44,7 +45,7 @@ FORKING = """
     store._lock.release()
     go_on.set()
     threads[0].join()
-    print(ended, run(Session(SETTINGS, store).token(ManualIO())).access_token)
+    print(ended, run(Session(PASSWORD, store).token(ManualIO())).access_token)
 """
 
 

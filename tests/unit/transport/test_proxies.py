@@ -9,56 +9,7 @@ import pytest
 from airflow_provider_oac.exceptions import OACSetupError
 from airflow_provider_oac.transport.proxies import proxy_for
 
-URL = "https://oac.example.com/x"
-
-
-def address(url: str = URL) -> str | None:
-    proxy = proxy_for(url)
-    return proxy and proxy.address
-
-
-def test_there_is_none_unless_the_environment_names_one() -> None:
-    assert proxy_for(URL) is None
-
-
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-def test_is_the_one_of_the_scheme(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, "http://proxy.example:3128")
-    assert address() == "http://proxy.example:3128"
-
-
-def test_of_https_is_not_that_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    assert address() is None
-    assert address("http://127.0.0.1/x") == "http://proxy.example:3128"
-
-
-def test_of_a_cgi_process_is_not_what_its_client_sends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("REQUEST_METHOD", "GET")
-    assert address("http://127.0.0.1/x") is None
-
-
-@pytest.mark.parametrize(
-    ("value", "wanted", "login"),
-    [
-        ("user:word@proxy.example:3128", "http://proxy.example:3128", b"user:word"),
-        ("https://user@proxy.example/", "https://proxy.example", b"user:"),
-        ("http://user:p%2Fw%40%C5%82@[2001:db8::1]:3128", "http://[2001:db8::1]:3128", "user:p/w@ł".encode()),
-        ("http://użytkownik:hasło@proxy.example", "http://proxy.example", "użytkownik:hasło".encode()),
-        ("http://user:a@b@proxy.example", "http://proxy.example", b"user:a@b"),
-        ("http://user:%E9\udce9@proxy.example", "http://proxy.example", b"user:\xe9\xe9"),
-    ],
-)
-def test_gets_its_login_as_it_is(value: str, wanted: str, login: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", value)
-    proxy = proxy_for(URL)
-    assert proxy is not None
-    assert proxy.address == wanted
-    assert base64.b64decode(proxy.headers["Proxy-Authorization"].removeprefix("Basic ")) == login
-    assert "user:" not in repr(proxy)
-
-
+URL, PLAIN, PROXY = "https://oac.example.com/x", "http://127.0.0.1/x", "http://proxy.example:3128"
 EXCEPTED = [
     (URL, ["oac.example.com", ".example.com", "*.example.com", "x, OAC.Example.com", "*", "x example.com"]),
     ("https://oac.example.com:8443/x", ["oac.example.com", "oac.example.com:8443", "*.example.com:8443"]),
@@ -75,18 +26,50 @@ NOT_EXCEPTED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("url", "exceptions"), [(url, one) for url, many in EXCEPTED for one in many])
-def test_is_not_used_for_hosts_in_no_proxy(url: str, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", exceptions)
-    assert address(url) is None
+@pytest.mark.parametrize(
+    ("environment", "url", "used"),
+    [
+        ({}, URL, False),
+        *(({name: PROXY}, URL, True) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")),
+        ({"HTTP_PROXY": PROXY}, URL, False),
+        ({"HTTP_PROXY": PROXY}, PLAIN, True),
+        # In a CGI process it is what the client sends.
+        ({"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}, PLAIN, False),
+        *(
+            ({"HTTPS_PROXY": PROXY, "NO_PROXY": exceptions}, url, used)
+            for table, used in ((EXCEPTED, False), (NOT_EXCEPTED, True))
+            for url, many in table
+            for exceptions in many
+        ),
+    ],
+)
+def test_a_proxy_is_that_of_the_scheme_unless_the_host_is_excepted(
+    environment: dict[str, str], url: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    proxy = proxy_for(url)
+    assert (proxy and proxy.address) == (PROXY if used else None)
 
 
-@pytest.mark.parametrize(("url", "exceptions"), [(url, one) for url, many in NOT_EXCEPTED for one in many])
-def test_is_used_for_hosts_not_in_no_proxy(url: str, exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    monkeypatch.setenv("NO_PROXY", exceptions)
-    assert address(url) == "http://proxy.example:3128"
+@pytest.mark.parametrize(
+    ("value", "wanted", "login"),
+    [
+        ("user:word@proxy.example:3128", "http://proxy.example:3128", b"user:word"),
+        ("https://user@proxy.example/", "https://proxy.example", b"user:"),
+        ("http://user:p%2Fw%40%C5%82@[2001:db8::1]:3128", "http://[2001:db8::1]:3128", "user:p/w@ł".encode()),
+        ("http://użytkownik:hasło@proxy.example", "http://proxy.example", "użytkownik:hasło".encode()),
+        ("http://user:a@b@proxy.example", "http://proxy.example", b"user:a@b"),
+        ("http://user:%E9\udce9@proxy.example", "http://proxy.example", b"user:\xe9\xe9"),
+    ],
+)
+def test_it_gets_its_login_as_it_is(value: str, wanted: str, login: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    proxy = proxy_for(URL)
+    assert proxy is not None
+    assert proxy.address == wanted
+    assert base64.b64decode(proxy.headers["Proxy-Authorization"].removeprefix("Basic ")) == login
+    assert "user:" not in repr(proxy)
 
 
 @pytest.mark.parametrize("name", ["HTTPS_PROXY", "all_proxy"])
@@ -99,13 +82,10 @@ def test_is_used_for_hosts_not_in_no_proxy(url: str, exceptions: str, monkeypatc
         "http://u:pass-phrase x@proxy.example", "http://u:pass-phrase@proxy\\.example", "http://u:pass-phrase@",
     ],
 )  # fmt: skip
-def test_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_one_is_refused_by_its_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(
-        OACSetupError, match=rf"environment variable {name} does not hold .* http://host:port"
-    ) as caught:
+    said = rf"environment variable {name} does not hold .* http://host:port"
+    with pytest.raises(OACSetupError, match=said) as caught:
         proxy_for(URL)
     assert "pass-phrase" not in str(caught.value)
     assert caught.value.__context__ is None
