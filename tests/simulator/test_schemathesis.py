@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 import schemathesis
 
-from tests.simulator.sim_caller import SEAL, Caller, encoded
+from tests.simulator.sim_caller import CONNECTION, EXPORT, MAIL, POLICY, SEAL, Caller, encoded, pair
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "oac-openapi.yaml"
 
@@ -56,37 +56,10 @@ def test_any_request_gets_an_answer_of_the_contract(case: Any, known: Caller) ->
     case.call_and_validate(base_url=known.url(""), headers=headers, checks=checks(), session=known.session, timeout=20)
 
 
-def test_there_are_46_operations() -> None:
-    assert len(operations()) == 46
-
-
-ORDERS, FLOW = encoded("'admin'.'Orders'"), encoded("'admin'.'Load Orders'")
-SEQUENCE, ADW = encoded("'admin'.'Nightly'"), encoded("'admin'.'ADW'")
+ORDERS, FLOW, SEQUENCE, ADW = (encoded(pair(name)) for name in ("Orders", "Load Orders", "Nightly", "ADW"))
 BUDGET, PIPELINE = encoded("/shared/Finance/Budget"), encoded("/@Catalog/shared/Sales/Pipeline")
 SALES, COPIES = encoded("/@Catalog/shared/Sales"), encoded("/@Catalog/shared/Copies")
 DOMAIN = encoded("my.safe-domain.com")
-CONNECTION = {
-    "version": "2.0.0", "type": "connection", "name": "adw_walletless",
-    "content": {
-        "connectionParams": {
-            "connectionType": "oracle-autonomous-data-warehouse", "connectionString": "(description=...)",
-            "username": "ADMIN", "password": "Pw-1234567890", "sslType": "ServerAuthentication",
-        }
-    },
-}  # fmt: skip
-MAIL = {
-    "host": "smtp.example.com", "port": 587, "sender": {"displayName": "OAC", "emailAddress": "oac@example.com"},
-    "auth": {"authType": "NO_AUTH"},
-    "connectionSecurity": {"connectionSecurityType": "START_TLS_CONNECTION_SECURITY"},
-}  # fmt: skip
-POLICY = dict.fromkeys(
-    ("connect-src", "font-src", "form-action", "frame-ancestors", "frame-src", "img-src", "media-src", "script-src",
-     "style-src"), False,
-)  # fmt: skip
-EXPORT = {
-    "name": "Budget", "type": "file", "format": "pdf", "canvasIds": ["snapshot!canvas!1"],
-    "screenwidth": 800, "screenheight": 600,
-}  # fmt: skip
 USER = {"accountGuid": "oac.author@example.com", "accountType": "User", "permissions": {"read": True}}
 
 
@@ -154,26 +127,19 @@ def test_requests_that_succeed_conform(known: Caller) -> None:
     """The answers that random requests hardly ever get."""
     every, wanted = operations(), requests_of(known)
     assert sorted(name for name, _, _ in wanted) == sorted(every)
+    assert len(every) == 46
+    headers = {"Authorization": f"Bearer {known.access_token()}"}
     made: dict[str, str] = {}
     for name, parts, status in wanted:
         path = {key: made.get(value, value) for key, value in parts.get("path_parameters", {}).items()}
         media = {"media_type": "application/json"} if "body" in parts else {}
-        reply = (
-            every[name]
-            .Case(**{**parts, "path_parameters": path}, **media)
-            .call(
-                base_url=known.url(""),
-                headers={"Authorization": f"Bearer {known.access_token()}"},
-                session=known.session,
-                timeout=20,
-            )
-        )
+        case = every[name].Case(**{**parts, "path_parameters": path}, **media)
+        reply = case.call(base_url=known.url(""), headers=headers, session=known.session, timeout=20)
         assert reply.status_code == status, (name, reply.text)
         every[name].validate_response(reply)
-        if "oa-work-request-id" in reply.headers and name not in ("createSnapshot",):
-            work_id = reply.headers["oa-work-request-id"][0]
-            made["Export"] = work_id
-            assert known.finished(work_id)["status"] == "SUCCEEDED"
+        if "oa-work-request-id" in reply.headers and name != "createSnapshot":
+            made["Export"] = reply.headers["oa-work-request-id"][0]
+            assert known.finished(made["Export"])["status"] == "SUCCEEDED"
         if name.startswith("getLatest"):
             made[name.removeprefix("getLatest").removesuffix("Job")] = reply.json()[0]["jobIdentifier"]
         if name == "createConnection":

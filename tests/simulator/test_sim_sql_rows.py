@@ -10,7 +10,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -74,15 +74,12 @@ class Writer:
 
     dice: random.Random
     area: Area
-    rows: list[Pair] = field(default_factory=list)
-
-    def literal(self, text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
 
     def text(self) -> tuple[Pair, str]:
         """A column of texts, and a text to compare it with."""
         name = self.dice.choice(sorted(self.area.texts))
-        return self.area.column(name), self.literal(self.dice.choice(self.area.texts[name]))
+        text = self.dice.choice(self.area.texts[name]).replace("'", "''")
+        return self.area.column(name), f"'{text}'"
 
     def date(self) -> tuple[Pair, Pair]:
         moment = f"2026-0{self.dice.randint(1, 6)}-{self.dice.randint(10, 28)}"
