@@ -14,7 +14,6 @@ import jwt
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.simulator.sim_caller import ADMIN, ASSERTION_TYPE, FEDERATED, INACTIVE, JWT_BEARER, Caller
@@ -109,35 +108,25 @@ def test_ways_to_sign_in(sim: Caller, send: Send) -> None:
     assert claims(send(sim))["sub"] == ADMIN
 
 
-#: A name, the request, the error, and words of its description.
+#: A name, the request, the error, and words of its description. More are in tests/integration/test_sign_in_errors.py.
 REFUSED: list[tuple[str, Send, str, str]] = [
-    ("unknown user", lambda s: by_user(s, "nobody@example.com"), "invalid_grant", "does not exist"),
-    ("inactive user", lambda s: by_user(s, INACTIVE), "invalid_grant", "not active"),
-    ("audience", lambda s: by_user(s, aud="https://elsewhere.example/"), "invalid_grant", "Audience validation failed"),
     ("expired", lambda s: by_user(s, exp=int(time.time()) - 120), "invalid_request", "expired"),
     ("from the future", lambda s: by_user(s, iat=int(time.time()) + 600), "invalid_request", "not valid yet"),
     ("no expiry", lambda s: by_user(s, exp=None), "invalid_request", "expiry"),
-    ("alias in another case", lambda s: by_user(s, header={"kid": "AIRFLOW"}), "server_error", "system error"),
     ("no alias, no thumbprint", lambda s: by_client(s, header={"kid": None}), "server_error", "system error"),
     ("not a JWT", lambda s: form(s, assertion="abc"), "invalid_request", "well-formed"),
     ("user assertion for the client", lambda s: by_client(s, ADMIN), "invalid_client", "not the client"),
     ("issuer of the user assertion", lambda s: by_user(s, iss="someone"), "invalid_client", "issuer"),
     ("unknown client", lambda s: by_client(s, "someone", iss="someone"), "invalid_client", "authentication failed"),
-    ("other key", lambda s: signed(s, rsa.generate_private_key(65537, 2048)), "invalid_request", "signature"),
     ("RS512", lambda s: signed(s, private_key(s), "RS512"), "invalid_request", "RS256"),
     ("PS256", lambda s: signed(s, private_key(s), "PS256"), "invalid_request", "RS256"),
     ("unsigned", lambda s: signed(s, None, "none"), "invalid_request", "RS256"),
-    ("scope", lambda s: form(s, scope="https://otherurn:opc:resource:consumer::all"), "invalid_scope", ""),
     ("bare scope", lambda s: form(s, scope="urn:opc:resource:consumer::all"), "invalid_scope", ""),
     ("mixed scopes", lambda s: form(s, scope=f"{s.scope()} urn:opc:resource:consumer::all"), "invalid_scope", ""),
     ("grant type", lambda s: form(s, grant_type="magic"), "unsupported_grant_type", ""),
     ("no grant type", lambda s: s.token({"scope": "x"}), "invalid_request", "grant_type"),
     ("assertion type", lambda s: form(s, client_assertion_type="jwt"), "invalid_request", ASSERTION_TYPE),
-    ("password", lambda s: password(s, password="wrong"), "invalid_grant", "incorrect user name or password"),
     ("password, inactive user", lambda s: password(s, INACTIVE), "invalid_grant", "not active"),
-    ("password, federated user", lambda s: password(s, FEDERATED), "invalid_grant", "incorrect user name"),
-    ("wrong secret", lambda s: s.token(s.password_form(), auth=(s.basic[0], "x")), "invalid_client", "failed"),
-    ("other client", lambda s: s.token(s.password_form(), auth=("nobody", "x")), "invalid_client", "failed"),
     ("no client", secret, "invalid_client", "failed"),
     ("no secret", lambda s: secret(s, client_id=s.client_id), "invalid_client", "failed"),
     ("wrong secret in the body", lambda s: secret(s, client_id=s.client_id, client_secret="x"), "invalid_client", ""),
@@ -154,23 +143,11 @@ def test_what_is_refused(sim: Caller, send: Send, error: str, text: str) -> None
     refused(send(sim), error, text)
 
 
-@pytest.mark.parametrize(
-    ("settings", "send", "error", "text"),
-    [
-        ({"app": {"active": False}}, form, "invalid_client", "OAuth Client app is inactive"),
-        ({"app": {"certificates": {}}}, form, "invalid_client", "No certificate"),
-        ({"app": {"grants": ["password"]}}, form, "server_error", "system error"),
-        ({"app": {"grants": ["jwt-bearer"]}}, password, "unauthorized_client", "not allowed"),
-        ({"app": {"allowed_scopes": []}}, form, "invalid_scope", ""),
-        ({"accepted_audiences": ["https://a.example/"]}, form, "invalid_grant", "Audience validation failed"),
-        ({"max_assertion_lifetime": 300}, ACCEPTED["long assertion"], "invalid_request", "too long"),
-    ],
-)
-def test_what_settings_make_the_domain_refuse(
-    sim: Caller, settings: dict[str, Any], send: Send, error: str, text: str
-) -> None:
-    sim.control.settings(**settings)
-    refused(send(sim), error, text)
+def test_audiences_and_lifetimes_are_settings(sim: Caller) -> None:
+    sim.control.settings(accepted_audiences=[sim.ready["identity_url"]])
+    refused(form(sim), "invalid_grant", "Audience validation failed")
+    sim.control.settings(accepted_audiences=[], max_assertion_lifetime=300)
+    refused(by_user(sim, exp=int(time.time()) + 3600), "invalid_request", "too long")
 
 
 def test_an_access_token(sim: Caller) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 import requests
 
 from tests.simulator.sim_caller import ADMIN, DEVICE_CODE, FEDERATED, Caller
@@ -69,13 +68,6 @@ def test_a_refresh_token_ends_with_its_time_and_with_its_user(sim: Caller) -> No
     assert error(refresh(sim, first)) == ("invalid_grant", "The user is not active.")
 
 
-def test_rotation_is_a_setting(sim: Caller) -> None:
-    first = signed_in(sim)["refresh_token"]
-    for rotation, token in (("reuse", first), ("omit", None), ("omit", None)):
-        sim.control.settings(refresh_rotation=rotation)
-        assert refresh(sim, first).json().get("refresh_token") == token
-
-
 def test_revoke_and_introspect(sim: Caller) -> None:
     tokens = signed_in(sim)
     shown = introspect(sim, tokens["access_token"])
@@ -135,6 +127,7 @@ def test_the_page_refuses_posts_from_elsewhere_and_escapes(sim: Caller) -> None:
 
 def test_a_code_is_denied_expires_and_may_be_polled_too_fast(sim: Caller) -> None:
     codes = start(sim)
+    assert start(sim, response_type="code")["error"] == "invalid_request"
     assert codes.keys() == {"device_code", "user_code", "verification_uri", "expires_in"}
     assert codes["verification_uri"] == f"{sim.ready['identity_url']}/ui/v1/device"
     assert (codes["expires_in"], len(codes["user_code"])) == (300, 8)
@@ -148,13 +141,6 @@ def test_a_code_is_denied_expires_and_may_be_polled_too_fast(sim: Caller) -> Non
     assert error(poll(sim, "unknown"))[0] == "invalid_grant"
 
 
-def test_the_interval_is_a_setting(sim: Caller) -> None:
-    sim.control.settings(device_send_interval=True, device_interval=0)
-    codes = start(sim)
-    assert codes["interval"] == 0
-    assert {error(poll(sim, codes["device_code"]))[0] for _ in range(3)} == {"authorization_pending"}
-
-
 def test_a_public_client_needs_no_secret(sim: Caller) -> None:
     public = {"client_id": sim.ready["public_client_id"]}
     codes = start(sim, **public)
@@ -163,14 +149,3 @@ def test_a_public_client_needs_no_secret(sim: Caller) -> None:
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     renewed = sim.token({**form, **public}).json()
     assert error(refresh(sim, renewed["refresh_token"]))[0] == "invalid_grant", "it belongs to the other client"
-
-
-@pytest.mark.parametrize(
-    ("change", "wanted"),
-    [
-        ({"response_type": "code"}, "invalid_request"), ({"client_id": "x"}, "invalid_client"),
-        ({"scope": "x"}, "invalid_scope"),
-    ],
-)  # fmt: skip
-def test_a_start_that_is_refused(sim: Caller, change: dict[str, str], wanted: str) -> None:
-    assert start(sim, **change)["error"] == wanted

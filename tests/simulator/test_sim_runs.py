@@ -42,6 +42,12 @@ def test_a_run_and_its_history(sim: Caller, kind: str) -> None:
     assert "jobTasks" not in history(sim, kind, "?includeTasks=false").json()[0]
 
 
+@pytest.mark.parametrize(("name", "words"), [("Targets", "based on a file"), ("Live Orders", "automatic caching")])
+def test_what_cannot_be_reloaded(sim: Caller, name: str, words: str) -> None:
+    reply = run(sim, "datasets", name)
+    assert (reply.status_code, words in reply.json()["message"]) == (400, True)
+
+
 def test_who_may_run_and_what_is_not_there(sim: Caller) -> None:
     assert run(sim, "datasets", user=AUTHOR).status_code == 202
     sim.control.change_item("dev", pair("Load Orders"), acl=[])
