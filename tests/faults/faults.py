@@ -39,8 +39,8 @@ def network_down_before_submit(w: World) -> None:
 
 
 def network_down_during_submit(w: World) -> None:
-    """It goes down while the request is on its way, so OAC never receives all of it."""
-    w.control.fault(POST, "delay", seconds=1.0)
+    """It goes down while the request is on its way."""
+    w.control.fault(POST, "drop_before", seconds=1.0)
     w.begin()
     until(lambda: w.control.faults()[0]["hits"], "the request is on its way")
     w.cut()

@@ -72,9 +72,9 @@ def _restore(w: World) -> None:
     until(lambda: all(one["state"] == "SUCCEEDED" for one in w.control.snapshots("prod")), "there is a snapshot")
     w.control.reset_counters()
     w.arguments |= {
-        "expected_host": w.networks["prod"].address, "snapshot_id": w.control.snapshots("prod")[0]["id"],
+        "expected_host": w.simulator.ready["instances"]["prod"]["url"].partition("://")[2],
+        "snapshot_id": w.control.snapshots("prod")[0]["id"], "confirmation_timeout": 4.0,
         "seal_conn_id": "oac_seal", "safety_bucket": "oac-backups", "safety_seal_conn_id": "oac_seal",
-        "confirmation_timeout": 4.0,
     }  # fmt: skip
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from oac_simulator.launch import Simulator
 from tests.faults import task_process
-from tests.faults.network import Network
 from tests.tasks import SEAL_PASSWORD, oac_connection
 from tools.oac_connections import refresh_token
 
@@ -44,7 +43,7 @@ class World:
     """One logical task, and what it needs.
 
     Its Connection `oac_default` signs in with a chain of refresh tokens kept in a store, whose access tokens live for
-    seconds, so that a broken chain shows; it leads through networks that can be cut.
+    seconds, so that a broken chain shows.
 
     :param deferred: whether it waits in the triggerer.
     :param remembers: whether there is a task state store, as in Airflow 3.3.
@@ -72,13 +71,6 @@ class World:
             "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktMzItYnl0ZXMtbG9uZy1rZXk=",
             "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
         }
-        self.networks = {
-            place: Network(url.partition("://")[2])
-            for place, url in (
-                ("identity", simulator.ready["identity_url"]),
-                *((name, one["url"]) for name, one in simulator.ready["instances"].items()),
-            )
-        }
         self.control.settings(access_token_ttl=6)
         self.sign_in_by_chain()
 
@@ -90,16 +82,13 @@ class World:
         """Leave nothing running."""
         if not self._over():
             self.kill()
-        for network in self.networks.values():
-            network.close()
 
     # -- its Connection
 
     def connect(self, **extra: Any) -> None:
         """Set the Connection, with members of its extra."""
         ready = self.simulator.ready
-        connection = oac_connection(ready, self.instance, identity_url=self._through("identity"), **extra)
-        connection["host"] = self._through(self.instance)
+        connection = oac_connection(ready, self.instance, **extra)
         connection["password"] = ready["client_secret"]
         connection["extra"] = {name: value for name, value in connection["extra"].items() if value is not None}
         self.env["AIRFLOW_CONN_OAC_DEFAULT"] = json.dumps(connection)
@@ -115,18 +104,13 @@ class World:
         """Sign in by JWT assertion."""
         self.connect(grant="jwt_assertion")
 
-    def _through(self, place: str) -> str:
-        return f"http://{self.networks[place].address}"
-
     def cut(self) -> None:
-        """The network goes down."""
-        for network in self.networks.values():
-            network.cut()
+        """The network goes down: each connection is reset."""
+        self.control.fault("*", "drop_before", times=None)
 
     def mend(self) -> None:
         """The network is there again."""
-        for network in self.networks.values():
-            network.mend()
+        self.control.clear_faults()
 
     # -- its tries
 
