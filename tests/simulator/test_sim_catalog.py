@@ -149,6 +149,7 @@ NEW = {"newItemName": "x"}
           for name in ("", "a/b", " ", 7)),
         (f"DELETE /catalog/folders/{encoded(SHARED)}?recursive=true", None, ADMIN, 403),
         ("DELETE /catalog/folders/_", None, ADMIN, 404),
+        (f"DELETE {FOLDER}?recursive=true", None, AUTHOR, 403),
         (COPY, {}, ADMIN, 400),
         (COPY, {"destId": 1}, ADMIN, 400),
         (COPY, {"destParentId": "_"}, ADMIN, 400),

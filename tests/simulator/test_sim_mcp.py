@@ -67,6 +67,8 @@ def test_events_begin_with_a_comment_and_a_notification(sim: Caller) -> None:
         assert events[0].startswith(":")
         assert "notifications/message" in events[1]
         assert (events[2].count("\ndata:") > 1) is (form == "sse_lines")
+    sim.control.fault(LIST, "short", at=40)
+    assert Session(sim).post("tools/list").content == b': keep-alive\n\nevent: message\ndata: {"jso'
 
 
 def test_the_token_is_checked_as_for_the_rest_api(sim: Caller) -> None:

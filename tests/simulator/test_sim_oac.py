@@ -137,6 +137,12 @@ def test_a_registered_snapshot_is_listed_and_restored_at_once(sim: Caller) -> No
     assert sim.restore(registered["id"], "prod")["status"] == "SUCCEEDED"
 
 
+def test_register_without_a_file(sim: Caller) -> None:
+    work = sim.finished(sim.start(sim.snapshot_body("none.bar", type="REGISTER")))
+    assert (work["status"], "none.bar" in work["Errors"][0]["message"]) == ("FAILED", True)
+    assert items(sim) == []
+
+
 def test_listed_early_or_late(sim: Caller) -> None:
     sim.control.settings(work_seconds=600.0)
     sim.start()

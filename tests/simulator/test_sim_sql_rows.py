@@ -194,7 +194,8 @@ class Writer:
                 logical, direct = f"{logical} UNION ALL {logical}", f"{direct} UNION ALL {direct}"
             return logical, direct, False
         if dice.random() < 0.5:
-            ways = [f"{n + 1}{dice.choice(['', ' DESC'])}" for n in range(len(items))]
+            keys = [dice.choice([str(n + 1), f"c{n}"]) for n in range(len(items))]
+            ways = [key + dice.choice(["", " ASC", " DESC"]) for key in keys]
             order = f" ORDER BY {', '.join(ways)}"
             skip, keep = dice.randint(1, 5), dice.randint(1, 40)
             limits = (
