@@ -72,6 +72,14 @@ def test_paths_outside_the_api(sim: Caller) -> None:
     assert wrong.headers["Allow"] == "GET,POST"
 
 
+def test_a_clock_that_is_off_does_not_hurry_work(sim: Caller) -> None:
+    sim.control.settings(work_seconds=600.0)
+    sim.start()
+    sim.control.settings(clock_offset=600.0)
+    [shown] = sim.control.work_requests("dev")
+    assert (shown["status"], sim.control.bucket()) == ("ACCEPTED", {})
+
+
 def test_work_reports_progress(sim: Caller) -> None:
     [work_id] = sim.control.start_work("dev", 2.0)
     seen: list[tuple[str, float]] = []
@@ -137,10 +145,12 @@ def test_a_registered_snapshot_is_listed_and_restored_at_once(sim: Caller) -> No
     assert sim.restore(registered["id"], "prod")["status"] == "SUCCEEDED"
 
 
-def test_register_without_a_file(sim: Caller) -> None:
+def test_what_cannot_be_registered_or_restored(sim: Caller) -> None:
     work = sim.finished(sim.start(sim.snapshot_body("none.bar", type="REGISTER")))
     assert (work["status"], "none.bar" in work["Errors"][0]["message"]) == ("FAILED", True)
     assert items(sim) == []
+    unknown = {"snapshot": {"id": "0", "password": SEAL}}
+    assert sim.status("POST /system/actions/restoreSnapshot", unknown) == 404
 
 
 def test_listed_early_or_late(sim: Caller) -> None:
