@@ -41,15 +41,9 @@ DATASET = object_id("admin", "Orders")
 PADDED = "J2FkbWluJy4nb3JhY2xlX2Fkd193YWxsZXRsZXNzJw=="
 
 SEARCH: dict[str, Any] = {
-    "search": "Sales & more",
-    "type_filter": "workbooks",
-    "limit": 100,
-    "sort_by": "name",
-    "sort_order": "DESC",
-    "fields": ("id", "name", "lastModified"),
-    "excluded_fields": ["description"],
-    "manage_content": True,
-}
+    "search": "Sales & more", "type_filter": "workbooks", "limit": 100, "sort_by": "name", "sort_order": "DESC",
+    "fields": ("id", "name", "lastModified"), "excluded_fields": ["description"], "manage_content": True,
+}  # fmt: skip
 PLACE: dict[str, Any] = {"parent_id": TARGET, "name": "Copy", "overwrite": False, "create_parents": True}
 JANE = access("jane.doe@example.com", ["read", "list"])
 ROLE = access("DV Content Author", acl.PERMISSIONS, catalog.APPLICATION_ROLE)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.faults import task_process as points
-from tests.faults.world import ADMIN, World, until
+from tests.faults.world import LOOK, World, until
 from tests.redis_server import redis_server
+from tests.tasks import ADMIN
 
 POST, RESTORE = "POST /snapshots", "POST /system/actions/restoreSnapshot"
-LOOK = "GET /workRequests/{id}"
 DOWNLOAD = "GET /catalog/workbooks/{urlBase64WorkbookId}/exports/{exportId}"
 #: Seconds for which OAC is away where the issue is an outage of minutes.
 OUTAGE = 125.0
@@ -35,18 +35,19 @@ def _next_try(w: World) -> None:
 def network_down_before_submit(w: World) -> None:
     w.cut()
     w.begin()
-    time.sleep(2.0)
-    w.mend()
-    if w.finish() == "failed":
-        w.attempt()
+    _mended_after_a_while(w)
 
 
 def network_down_during_submit(w: World) -> None:
-    """It goes down while the request is on its way, so that OAC never has the whole of it."""
-    w.control.fault(POST, "delay", seconds=1.0)
+    """It goes down while the request is on its way."""
+    w.control.fault(POST, "drop_before", seconds=1.0)
     w.begin()
     until(lambda: w.control.faults()[0]["hits"], "the request is on its way")
     w.cut()
+    _mended_after_a_while(w)
+
+
+def _mended_after_a_while(w: World) -> None:
     time.sleep(2.0)
     w.mend()
     if w.finish() == "failed":
@@ -61,20 +62,14 @@ def network_down_after_submit(w: World) -> None:
     w.finish()
 
 
-def reset_before_oac_acts(w: World) -> None:
-    w.control.fault(POST, "drop_before")
-    w.attempt()
+def submit_meets(fault: str) -> Act:
+    """The connection breaks while OAC is asked for the snapshot."""
 
+    def act(w: World) -> None:
+        w.control.fault(POST, fault)
+        w.attempt()
 
-def reset_while_the_reply_is_in_flight(w: World) -> None:
-    w.control.fault(POST, "drop_after")
-    w.attempt()
-
-
-def half_a_reply(w: World) -> None:
-    w.control.settings(work_request_id_in="body")
-    w.control.fault(POST, "drop_middle")
-    w.attempt()
+    return act
 
 
 # ------------------------------------------------------------------------------------------------------ dead workers
@@ -160,21 +155,18 @@ def timed_out(w: World) -> None:
 # -------------------------------------------------------------------------------------------------------- OAC's side
 
 
-def oac_restarted(w: World) -> None:
-    """OAC and the identity domain are away for minutes."""
-    _while_it_waits(w)
-    w.simulator.kill()
-    time.sleep(OUTAGE)
-    w.simulator.start()
-    w.control = w.simulator.control
-    w.finish()
+def oac_restarted(seconds: float) -> Act:
+    """OAC and the identity domain are away for a while."""
 
+    def act(w: World) -> None:
+        _while_it_waits(w)
+        w.simulator.kill()
+        time.sleep(seconds)
+        w.simulator.start()
+        w.control = w.simulator.control
+        w.finish()
 
-def oac_restarted_soon(w: World) -> None:
-    _while_it_waits(w)
-    w.simulator.restart(kill=True)
-    w.control = w.simulator.control
-    w.finish()
+    return act
 
 
 def unauthorized_in_the_middle(w: World) -> None:
@@ -193,11 +185,10 @@ def too_many_requests(w: World) -> None:
 def key_rotated(w: World) -> None:
     """The identity domain no longer takes the certificate; after a while the right one is there again."""
     w.sign_in_by_key()
-    certificates = w.control.settings()["app"]["certificates"]
     _while_it_waits(w)
+    certificates = w.control.settings()["app"]["certificates"]
     w.control.settings(app={"certificates": {}})
-    w.control.end_tokens()
-    assert w.finish(work_ends=False) == "failed", w.outcome
+    _refused(w)
     w.control.settings(app={"certificates": certificates})
     w.attempt()
 
@@ -205,8 +196,7 @@ def key_rotated(w: World) -> None:
 def user_deactivated(w: World) -> None:
     _while_it_waits(w)
     w.control.user(ADMIN, active=False)
-    w.control.end_tokens()
-    assert w.finish(work_ends=False) == "failed", w.outcome
+    _refused(w)
     w.control.user(ADMIN, active=True)
     w.sign_in_by_chain()
     w.attempt()
@@ -216,10 +206,15 @@ def clock_wrong_with_a_key(w: World) -> None:
     w.sign_in_by_key()
     _while_it_waits(w)
     w.control.settings(clock_offset=600.0)
-    w.control.end_tokens()
-    assert w.finish(work_ends=False) == "failed", w.outcome
+    _refused(w)
     w.control.settings(clock_offset=0.0)
     w.attempt()
+
+
+def _refused(w: World) -> None:
+    """The next sign-in is refused, and with it the try."""
+    w.control.end_tokens()
+    assert w.finish(work_ends=False) == "failed", w.outcome
 
 
 def clock_wrong_with_a_chain(w: World) -> None:
@@ -231,25 +226,23 @@ def clock_wrong_with_a_chain(w: World) -> None:
 # ---------------------------------------------------------------------------------------------------- the token store
 
 
-def token_store_deleted(w: World) -> None:
-    """The chain's latest refresh token is gone; a person signs in anew."""
-    _while_it_waits(w)
-    for path in w.store_folder.glob("*"):
-        path.unlink()
-    w.control.end_tokens()
-    if w.finish() == "failed":
-        w.sign_in_by_chain()
-        w.attempt()
+def token_store(change: Callable[[Path], object]) -> Act:
+    """The chain's latest refresh token is lost; a person signs in again."""
+
+    def act(w: World) -> None:
+        _while_it_waits(w)
+        for path in w.store_folder.glob("*"):
+            change(path)
+        w.control.end_tokens()
+        if w.finish() == "failed":
+            w.sign_in_by_chain()
+            w.attempt()
+
+    return act
 
 
-def token_store_corrupted(w: World) -> None:
-    _while_it_waits(w)
-    for path in w.store_folder.glob("*"):
-        path.write_bytes(b"\x00 garbage")
-    w.control.end_tokens()
-    if w.finish() == "failed":
-        w.sign_in_by_chain()
-        w.attempt()
+def corrupt(path: Path) -> None:
+    path.write_bytes(b"\x00 garbage")
 
 
 def redis_gone(w: World) -> None:
@@ -321,6 +314,3 @@ def listed_late(w: World) -> None:
     w.arguments["confirmation_timeout"] = 20.0
     w.control.fault(POST, "drop_after")
     w.attempt()
-
-
-__all__ = ["Act", "points"]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.faults import faults as act
-from tests.faults.task_process import AFTER_PERSIST, BEFORE_PERSIST, BEFORE_RESULT, BEFORE_SUBMIT
+from tests.faults.faults import OUTAGE
 
 BLOCKING, DEFERRED = "blocking", "deferred"
 #: With Airflow's task state store, and without it.
@@ -118,152 +119,82 @@ class Cell:
 
 
 EVERYWHERE = tuple((mode, line) for mode in MODES for line in LINES)
+_THROUGH, _ADOPTED, _LOOKED_FOR, _FILE_AGAIN = (always(one) for one in (THROUGH, ADOPTED, LOOKED_FOR, FILE_AGAIN))
 _FINDABLE = by_line(FOUND, ADOPTED)
-_TRIGGERER = {
-    (BLOCKING, NEW): FOUND,
-    (BLOCKING, OLD): ADOPTED,
-    (DEFERRED, NEW): THROUGH,
-    (DEFERRED, OLD): THROUGH,
-}
+_TRIGGERER = {**_THROUGH, (BLOCKING, NEW): FOUND, (BLOCKING, OLD): ADOPTED}
+_TOLD_TO_STOP = {key: one for key, one in told(_FINDABLE).items() if key[0] == BLOCKING}
+_UNKNOWN = always(Outcome("failed", True, True, 1, None))
 
 PROCESS_FAULTS = (
-    Fault("network down before the submit", act.network_down_before_submit, always(THROUGH)),
-    Fault("network down during the submit", act.network_down_during_submit, always(THROUGH), "may or may not have"),
-    Fault(
-        "network down after the submit", act.network_down_after_submit, always(THROUGH), "cannot be read at the moment"
-    ),
-    Fault(
-        "connection reset before OAC acts", act.reset_before_oac_acts, always(THROUGH), "may or may not have accepted"
-    ),
-    Fault(
-        "connection reset while the reply is in flight",
-        act.reset_while_the_reply_is_in_flight,
-        always(LOOKED_FOR),
-        "UNVERIFIED",
-    ),
-    Fault("reply cut in the middle", act.half_a_reply, always(LOOKED_FOR), "UNVERIFIED"),
-    Fault("reply lost, snapshot listed late", act.listed_late, always(LOOKED_FOR), "UNVERIFIED"),
-    Fault("worker killed before the submit", act.killed_at(BEFORE_SUBMIT), always(FOUND)),
-    Fault("worker killed during the submit", act.killed_during_submit, always(ADOPTED), "UNVERIFIED"),
-    Fault("worker killed between submit and persist", act.killed_at(BEFORE_PERSIST), always(ADOPTED), "UNVERIFIED"),
-    Fault("worker killed after persist", act.killed_at(AFTER_PERSIST), _FINDABLE),
+    Fault("network down before the submit", act.network_down_before_submit, _THROUGH),
+    Fault("network down during the submit", act.network_down_during_submit, _THROUGH, "may or may not have"),
+    Fault("network down after the submit", act.network_down_after_submit, _THROUGH, "cannot be read at the moment"),
+    Fault("connection reset before OAC acts", act.submit_meets("drop_before"), _THROUGH,
+          "may or may not have accepted"),
+    Fault("connection reset while the reply is in flight", act.submit_meets("drop_after"), _LOOKED_FOR, "UNVERIFIED"),
+    Fault("reply cut in the middle", act.submit_meets("drop_middle"), _LOOKED_FOR, "UNVERIFIED",
+          settings={"work_request_id_in": "body"}),
+    Fault("reply lost, snapshot listed late", act.listed_late, _LOOKED_FOR, "UNVERIFIED"),
+    Fault("worker killed before the submit", act.killed_at("before submit"), always(FOUND)),
+    Fault("worker killed during the submit", act.killed_during_submit, _ADOPTED, "UNVERIFIED"),
+    Fault("worker killed between submit and persist", act.killed_at("between submit and persist"), _ADOPTED,
+          "UNVERIFIED"),
+    Fault("worker killed after persist", act.killed_at("after persist"), _FINDABLE),
     Fault("worker or triggerer killed while waiting", act.killed_while_it_waits, _TRIGGERER),
-    Fault("worker killed before the result is kept", act.killed_at(BEFORE_RESULT), _FINDABLE),
-    Fault(
-        "worker killed while it streams an export",
-        act.killed_while_it_streams,
-        always(FILE_AGAIN),
-        kind="export",
-        telling=((BLOCKING, NEW),),
-    ),
-    Fault(
-        "disk full while it streams an export",
-        act.disk_full_while_it_streams,
-        told(always(FILE_AGAIN)),
-        r"File too large|No space left",
-        kind="export",
-    ),
-    Fault(
-        "task told to stop while waiting",
-        act.told_to_stop_while_it_waits,
-        {key: one for key, one in told(_FINDABLE).items() if key[0] == BLOCKING},
-        r"continues in OAC as work request \S+",
-    ),
+    Fault("worker killed before the result is kept", act.killed_at("before the result is kept"), _FINDABLE),
+    Fault("worker killed while it streams an export", act.killed_while_it_streams, _FILE_AGAIN,
+          kind="export", telling=((BLOCKING, NEW),)),
+    Fault("disk full while it streams an export", act.disk_full_while_it_streams, told(_FILE_AGAIN),
+          r"File too large|No space left", kind="export"),
+    Fault("task told to stop while waiting", act.told_to_stop_while_it_waits, _TOLD_TO_STOP,
+          r"continues in OAC as work request \S+"),
     Fault("timeout while waiting", act.timed_out, told(_FINDABLE), r"did not end in time.* continues in OAC"),
-    Fault("OAC away for two minutes", act.oac_restarted, always(THROUGH), "cannot be read at the moment"),
-    Fault("OAC restarted", act.oac_restarted_soon, always(THROUGH)),
-    Fault("401 in the middle", act.unauthorized_in_the_middle, always(THROUGH)),
-    Fault("429 storm", act.too_many_requests, always(THROUGH), "429"),
-    Fault(
-        "key rotated in the identity domain",
-        act.key_rotated,
-        told(_FINDABLE),
-        "certificate",
-    ),
+    Fault("OAC away for two minutes", act.oac_restarted(OUTAGE), _THROUGH, "cannot be read at the moment"),
+    Fault("OAC restarted", act.oac_restarted(0.0), _THROUGH),
+    Fault("401 in the middle", act.unauthorized_in_the_middle, _THROUGH),
+    Fault("429 storm", act.too_many_requests, _THROUGH, "429"),
+    Fault("key rotated in the identity domain", act.key_rotated, told(_FINDABLE), "certificate"),
     Fault("user deactivated", act.user_deactivated, told(_FINDABLE), "(?i)user", telling=((DEFERRED, NEW),)),
     Fault("clock wrong by ten minutes, signed in by key", act.clock_wrong_with_a_key, told(_FINDABLE), "clock is"),
-    Fault("clock wrong by ten minutes, signed in by refresh token", act.clock_wrong_with_a_chain, always(THROUGH)),
-    Fault("token store deleted", act.token_store_deleted, told(_FINDABLE), "login"),
-    Fault("token store corrupted", act.token_store_corrupted, told(_FINDABLE), "login"),
-    Fault("Redis gone for a while", act.redis_gone, always(THROUGH), "(?i)redis|store"),
-    Fault(
-        "work request ends FAILED",
-        act.work_ends("FAILED"),
-        told(always(FOUND)),
-        "FAILED.*No space is left in the bucket",
-        telling=((BLOCKING, OLD),),
-    ),
+    Fault("clock wrong by ten minutes, signed in by refresh token", act.clock_wrong_with_a_chain, _THROUGH),
+    Fault("token store deleted", act.token_store(Path.unlink), told(_FINDABLE), "login"),
+    Fault("token store corrupted", act.token_store(act.corrupt), told(_FINDABLE), "login"),
+    Fault("Redis gone for a while", act.redis_gone, _THROUGH, "(?i)redis|store"),
+    Fault("work request ends FAILED", act.work_ends("FAILED"), told(always(FOUND)),
+          "FAILED.*No space is left in the bucket", telling=((BLOCKING, OLD),)),
     Fault("work request ends CANCELED", act.work_ends("CANCELED"), told(always(FOUND)), "CANCELED"),
-    Fault(
-        "work request with an unknown status",
-        act.unknown_status,
-        told(_FINDABLE),
-        "undocumented status 'SUSPENDED'",
-    ),
-    Fault("work request vanishes (404)", act.work_vanishes, told(always(ADOPTED)), "OAC does not know work request"),
-    Fault(
-        "OAC answers 503 while it restores",
-        act.restore_with_oac_away,
-        always(THROUGH),
-        kind="restore",
-        settings={"work_seconds": 1.0},
-    ),
-    Fault(
-        "reply to a restore lost",
-        act.restore_with_lost_reply,
-        always(Outcome("failed", True, True, 1, None)),
-        "(?s)Nothing is sent|not known whether",
-        kind="restore",
-        telling=((BLOCKING, NEW),),
-    ),
-)
+    Fault("work request with an unknown status", act.unknown_status, told(_FINDABLE),
+          "undocumented status 'SUSPENDED'"),
+    Fault("work request vanishes (404)", act.work_vanishes, told(_ADOPTED), "OAC does not know work request"),
+    Fault("OAC answers 503 while it restores", act.restore_with_oac_away, _THROUGH, kind="restore",
+          settings={"work_seconds": 1.0}),
+    Fault("reply to a restore lost", act.restore_with_lost_reply, _UNKNOWN, "(?s)Nothing is sent|not known whether",
+          kind="restore", telling=((BLOCKING, NEW),)),
+)  # fmt: skip
 
-#: Airflow may fail a try of its own accord here, or not.
-_EITHER = Outcome(retried=None)
+#: In these, Airflow may fail a try by itself, or not.
+_EITHER = {(mode, NEW): Outcome(retried=None) for mode in MODES}
+_CLEARED = by_line(FOUND, Outcome(retried=True, good=2))
+_DEFERRED = {key: THROUGH for key in EVERYWHERE if key[0] == DEFERRED}
 
 AIRFLOW_FAULTS = (
-    Fault(
-        "worker killed between submit and persist, in Airflow",
-        None,
-        always(ADOPTED),
-        "UNVERIFIED",
-        telling=EVERYWHERE,
-    ),
+    Fault("worker killed between submit and persist, in Airflow", None, _ADOPTED, "UNVERIFIED", telling=EVERYWHERE),
     Fault("worker killed while waiting, in Airflow", None, _FINDABLE, telling=EVERYWHERE),
-    Fault("reply to the submit lost, in Airflow", None, always(LOOKED_FOR), "UNVERIFIED", telling=((DEFERRED, NEW),)),
-    Fault("request to OAC lost, in Airflow", None, always(THROUGH)),
-    Fault(
-        "triggerer killed, another one takes over",
-        None,
-        {(DEFERRED, line): THROUGH for line in LINES},
-        telling=((DEFERRED, NEW), (DEFERRED, OLD)),
-    ),
-    # The LocalExecutor's workers are the scheduler's processes, so that a task that waits in one dies with it.
+    Fault("reply to the submit lost, in Airflow", None, _LOOKED_FOR, "UNVERIFIED", telling=((DEFERRED, NEW),)),
+    Fault("request to OAC lost, in Airflow", None, _THROUGH),
+    Fault("triggerer killed, another one takes over", None, _DEFERRED, telling=tuple(_DEFERRED)),
+    # The LocalExecutor's workers are the scheduler's processes, so a task that waits in one dies with it.
     Fault("scheduler killed with its tasks and restarted", None, _TRIGGERER, telling=((BLOCKING, NEW),)),
-    Fault(
-        "API server killed and restarted",
-        None,
-        {(mode, NEW): _EITHER for mode in MODES},
-    ),
-    Fault(
-        "marked as failed while waiting, then cleared",
-        None,
-        by_line(FOUND, Outcome(retried=True, good=2)),
-        "continues in OAC",
-        telling=((DEFERRED, NEW),),
-    ),
-)
+    Fault("API server killed and restarted", None, _EITHER),
+    Fault("marked as failed while waiting, then cleared", None, _CLEARED, "continues in OAC",
+          telling=((DEFERRED, NEW),)),
+)  # fmt: skip
 
 
 def cells(faults: tuple[Fault, ...]) -> list[Cell]:
     """All cells of some rows."""
-    return [
-        Cell(fault, mode, line)
-        for fault in faults
-        for line in LINES
-        for mode in MODES
-        if (mode, line) in fault.outcomes
-    ]
+    order = [(mode, line) for line in LINES for mode in MODES]
+    return [Cell(fault, *key) for fault in faults for key in order if key in fault.outcomes]
 
 
 def chosen(faults: tuple[Fault, ...], whole: bool | None = None) -> list[Cell]:

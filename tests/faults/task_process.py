@@ -1,9 +1,9 @@
 """One step of a task in a process of its own, forked from one that has loaded Airflow, as Airflow does it.
 
-A folder holds ``order.json``: the operator, its arguments and which step of it: a try, the triggerer's part, or what
-comes after that. The process writes ``outcome.json`` there, unless it is killed. What Airflow 3.3 keeps in its task
-state store lies in ``state.json``, so that it outlives the process. The operator and everything below it are the real
-ones; a process that is to die at a point is killed there with SIGKILL.
+An order has the operator, its arguments and the step: a try, the triggerer's part, or what comes after that. The
+process writes ``outcome.json`` into its folder, unless it is killed. What Airflow 3.3 keeps in its task state store is
+in ``state.json``, so it outlives the process. The operator and everything below it are the real ones; a process that
+is to die at a point is killed there with SIGKILL.
 """
 
 from __future__ import annotations
@@ -13,39 +13,23 @@ import json
 import os
 import resource
 import signal
-import sys
-import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
 
-BEFORE_SUBMIT, BEFORE_PERSIST = "before submit", "between submit and persist"
-AFTER_PERSIST, BEFORE_RESULT = "after persist", "before the result is kept"
+from airflow_provider_oac._compat import AirflowFailException
+from airflow_provider_oac.client.rest import system
+from airflow_provider_oac.hooks.oac import OACHook
+from airflow_provider_oac.operators.task_state import TaskState
+from tests.tasks import TaskDeferred, TaskInstance
 
 OPERATORS = {
     "backup": "airflow_provider_oac.operators.snapshots.OACCreateSnapshotOperator",
-    "register": "airflow_provider_oac.operators.snapshots.OACRegisterSnapshotOperator",
     "restore": "airflow_provider_oac.operators.restore.OACRestoreSnapshotOperator",
-    "reload": "airflow_provider_oac.operators.runs.OACReloadDatasetOperator",
     "export": "airflow_provider_oac.operators.workbooks.OACExportWorkbookOperator",
 }
-# What a worker has loaded before a task runs, and what every task of ours loads then.
-PRELOADED = [
-    "airflow.models.dag",
-    "airflow_provider_oac.hooks.oac",
-    "airflow_provider_oac.operators.snapshots",
-    "airflow_provider_oac.transport.blocking",
-    "airflow_provider_oac.transport.asynchronous",
-]
-
-
-def loaded(path: str) -> Any:
-    """What a dotted path names."""
-    module, _, name = path.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def kept(path: Path, value: Any) -> None:
@@ -55,7 +39,7 @@ def kept(path: Path, value: Any) -> None:
     new.replace(path)
 
 
-def die() -> None:
+def die(*_: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -75,46 +59,38 @@ class FileStore:
         kept(self._path, {**self._all(), key: value})
 
 
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, key: str, value: Any) -> None:
-        json.dumps(value)
-
-
 def context_of(order: dict[str, Any], folder: Path) -> dict[str, Any]:
-    ti = TaskInstance(
-        dag_id="faults", run_id=order["run_id"], task_id=order["kind"], map_index=-1,
-        try_number=order["try_number"], max_tries=order["max_tries"], start_date=datetime.now(UTC),
-    )  # fmt: skip
+    ti = TaskInstance(order["kind"], order["try_number"], max_tries=2)
     run = SimpleNamespace(run_type="manual", start_date=datetime.fromtimestamp(order["began"], UTC))
     store = {"task_state_store": FileStore(folder / "state.json")} if order["store"] else {}
     return {"ti": ti, "dag_run": run, **store}
 
 
 def operator_of(order: dict[str, Any]) -> Any:
-    operator = loaded(OPERATORS[order["kind"]])(task_id=order["kind"], retries=2, **order["arguments"])
+    operator = resolve_name(OPERATORS[order["kind"]])(task_id=order["kind"], retries=2, **order["arguments"])
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
-    point = order.get("die")
-    if point == BEFORE_SUBMIT:
-        _die_on_the_note_that_it_is_sent()
-    elif point == BEFORE_PERSIST:
-        _wrap(operator, "start", lambda call, *args: (call(*args), die()))
-    elif point == AFTER_PERSIST:
-        _wrap(operator, "_push_link", lambda call, *args: die())
-    elif point == BEFORE_RESULT:
-        _wrap(operator, "complete", lambda call, *args: (call(*args), die()))
-    elif point:
-        raise ValueError(f"There is no point {point!r}.")
+    match order["die"]:
+        case None:
+            pass
+        case "before submit":
+            _die_on_the_note_that_it_is_sent()
+        case "between submit and persist":
+            _die_after(operator, "start")
+        case "after persist":
+            operator._push_link = die
+        case "before the result is kept":
+            _die_after(operator, "complete")
+        case point:
+            raise ValueError(f"There is no point {point!r}.")
     return operator
 
 
-def _wrap(operator: Any, name: str, around: Callable[..., Any]) -> None:
+def _die_after(operator: Any, name: str) -> None:
     call = getattr(operator, name)
-    setattr(operator, name, lambda *args: around(call, *args))
+    setattr(operator, name, lambda *args: die(call(*args)))
 
 
 def _die_on_the_note_that_it_is_sent() -> None:
-    from airflow_provider_oac.operators.task_state import TaskState
-
     remember = TaskState.remember
 
     def noted(self: TaskState, **facts: Any) -> None:
@@ -125,13 +101,12 @@ def _die_on_the_note_that_it_is_sent() -> None:
     TaskState.remember = noted  # type: ignore[method-assign]
 
 
+def failed(error: Exception) -> dict[str, Any]:
+    return {"state": "failed", "error": f"{type(error).__name__}: {error}"}
+
+
 def step(order: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Do what is ordered; returns what came of it."""
-    try:
-        from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
-    except ImportError:  # before Airflow 3.2
-        from airflow.exceptions import AirflowFailException, TaskDeferred
-
     if order["step"] == "triggerer":
         return {"state": "event", "event": asyncio.run(_event(order["deferral"]))}
     operator = operator_of(order)
@@ -145,73 +120,37 @@ def step(order: dict[str, Any], folder: Path) -> dict[str, Any]:
             result = operator.resume_execution(deferral["method"], kwargs, context)
     except TaskDeferred as deferred:
         path, arguments = deferred.trigger.serialize()
-        made = {"trigger": path, "arguments": arguments}
-        return {
-            "state": "deferred",
-            "deferral": {**made, "method": deferred.method_name, "kwargs": deferred.kwargs or {}},
-        }
+        made = {"trigger": path, "arguments": arguments, "method": deferred.method_name}
+        return {"state": "deferred", "deferral": {**made, "kwargs": deferred.kwargs or {}}}
     except Exception as error:
-        final = isinstance(error, AirflowFailException)
-        return {"state": "failed", "error": f"{type(error).__name__}: {error}", "final": final}
+        return {**failed(error), "final": isinstance(error, AirflowFailException)}
     return {"state": "success", "result": result}
 
 
 async def _event(deferral: dict[str, Any]) -> Any:
     """The triggerer's part: the trigger as it is made from what the database holds, until its event."""
-    async for event in loaded(deferral["trigger"])(**deferral["arguments"]).run():
+    async for event in resolve_name(deferral["trigger"])(**deferral["arguments"]).run():
         return event.payload
     raise AssertionError("the trigger ended without an event")
 
 
 def signed_in_again() -> dict[str, Any]:
     """Whether the sign-in still works: a call after the token that is kept has been refused."""
-    from airflow_provider_oac.client.rest import system
-    from airflow_provider_oac.hooks.oac import OACHook
-
     try:
         OACHook("oac_default").run(system.get())
     except Exception as error:
-        return {"state": "failed", "error": f"{type(error).__name__}: {error}"}
+        return failed(error)
     return {"state": "success"}
 
 
-def run(folder: Path, env: dict[str, str], log: Path) -> None:
-    """Do what is ordered in a folder, in this process."""
+def run(folder: Path, env: dict[str, str], log: Path, order: dict[str, Any]) -> None:
+    """Do what is ordered, in this process."""
     os.environ.clear()
     os.environ.update(env)
     with log.open("wb") as file:
         for number in (1, 2):
             os.dup2(file.fileno(), number)
-    order = json.loads((folder / "order.json").read_text())
     if order.get("largest_file"):
-        # What a full disk is to a process that writes: an error of the operating system in the middle of a file.
+        # A full disk has the same effect on a process that writes: an error of the operating system within a file.
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY))
-    outcome = signed_in_again() if order["step"] == "sign in" else step(order, folder)
-    kept(folder / "outcome.json", outcome)
-
-
-def serve() -> None:
-    """Load Airflow, then fork a process for each line of the standard input; say its id, and how it ended."""
-    for module in PRELOADED:
-        import_module(module)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if not pid:
-            code = 1
-            try:
-                run(Path(order["folder"]), order["env"], Path(order["log"]))
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        print(pid, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
-
-
-if __name__ == "__main__":
-    serve()
+    kept(folder / "outcome.json", signed_in_again() if order["step"] == "sign in" else step(order, folder))

@@ -17,8 +17,7 @@ from oac_simulator.launch import Simulator
 from tests.drivers import SignIn, blocking
 from tests.faults.matrix import DEFERRED, NEW, PROCESS_FAULTS, Cell, Outcome, cells, chosen
 from tests.faults.table import document
-from tests.faults.workers import Workers
-from tests.faults.world import Facts, World, until
+from tests.faults.world import World, until
 from tests.tasks import SEAL_PASSWORD
 
 #: Airflow before 3.3 has no store: its cells only.
@@ -38,20 +37,12 @@ def needs_processes(cell: Cell) -> bool:
 CELLS = [cell for cell in chosen(PROCESS_FAULTS) if needs_processes(cell)]
 
 
-@pytest.fixture(scope="session")
-def workers() -> Iterator[Workers]:
-    """What starts processes."""
-    made = Workers()
-    yield made
-    made.close()
-
-
 @pytest.fixture
-def world(request: pytest.FixtureRequest, workers: Workers, clean: Simulator, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, clean: Simulator, tmp_path: Path) -> Iterator[World]:
     """The task of a cell and what it needs."""
     cell: Cell = request.getfixturevalue("cell")
     clean.control.settings(work_seconds=1.0)
-    made = World(workers, clean, tmp_path, cell.fault.kind, cell.mode == DEFERRED, cell.line == NEW)
+    made = World(clean, tmp_path, cell.fault.kind, cell.mode == DEFERRED, cell.line == NEW)
     try:
         PREPARED[cell.fault.kind](made)
         # Long enough for everything that happens meanwhile: World.finish ends the work.
@@ -63,7 +54,7 @@ def world(request: pytest.FixtureRequest, workers: Workers, clean: Simulator, tm
 
 def _backup(w: World) -> None:
     w.arguments |= {"snapshot_label": "nightly", "bucket": "oac-backups", "seal_conn_id": "oac_seal"}
-    w.arguments |= {"confirmation_timeout": 4.0}
+    w.arguments["confirmation_timeout"] = 4.0
 
 
 def _export(w: World) -> None:
@@ -81,13 +72,10 @@ def _restore(w: World) -> None:
     until(lambda: all(one["state"] == "SUCCEEDED" for one in w.control.snapshots("prod")), "there is a snapshot")
     w.control.reset_counters()
     w.arguments |= {
-        "expected_host": w.networks["prod"].address,
-        "snapshot_id": w.control.snapshots("prod")[0]["id"],
-        "seal_conn_id": "oac_seal",
-        "safety_bucket": "oac-backups",
-        "safety_seal_conn_id": "oac_seal",
-        "confirmation_timeout": 4.0,
-    }
+        "expected_host": w.simulator.ready["instances"]["prod"]["url"].partition("://")[2],
+        "snapshot_id": w.control.snapshots("prod")[0]["id"], "confirmation_timeout": 4.0,
+        "seal_conn_id": "oac_seal", "safety_bucket": "oac-backups", "safety_seal_conn_id": "oac_seal",
+    }  # fmt: skip
 
 
 PREPARED: dict[str, Callable[[World], None]] = {"backup": _backup, "export": _export, "restore": _restore}
@@ -98,18 +86,19 @@ def test_cell(cell: Cell, world: World, record_property: Callable[[str, Any], No
     record_property("fault", (cell.fault.name, cell.mode, cell.line))
     assert cell.fault.does is not None
     cell.fault.does(world)
-    facts = world.facts()
-    found = Outcome(facts.state, facts.tries > 1, bool(facts.errors), facts.good, facts.verified)
+    result, errors, log = world.outcome.get("result"), world.errors, world.log()
+    verified = result.get("verified") if isinstance(result, dict) else None
+    found = Outcome(world.outcome["state"], world.try_number > 1, bool(errors), world.good(), verified)
     record_property("outcome", cell.says_of(found))
-    assert found == cell.wanted, f"{facts.errors}\n{facts.log[-3000:]}"
-    said = "\n".join(facts.errors) if cell.wanted.told else facts.log
+    assert found == cell.wanted, f"{errors}\n{log[-3000:]}"
+    said = "\n".join(errors) if cell.wanted.told else log
     assert re.search(cell.fault.says, said), said[-3000:]
-    _no_half_file(world, facts)
+    _no_half_file(world)
     if world.uses_refresh_token:
         world.chain_is_alive()
 
 
-def _no_half_file(w: World, facts: Facts) -> None:
+def _no_half_file(w: World) -> None:
     if w.kind == "export":
         # Whole, and nothing beside it.
         (file,) = (w.folder / "out").iterdir()

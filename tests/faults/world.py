@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from oac_simulator.launch import Simulator
-from tests.faults.network import Network
-from tests.faults.workers import Worker, Workers
-from tests.tasks import ADMIN, SEAL_PASSWORD, oac_connection
+from tests.faults import task_process
+from tests.tasks import SEAL_PASSWORD, oac_connection
 from tools.oac_connections import refresh_token
 
 LOOK = "GET /workRequests/{id}"
 PATIENCE = 240.0
 
 
-@dataclass
-class Facts:
-    """What came of a task.
-
-    :param state: of its last try: ``success`` or ``failed``.
-    :param tries: how many there were.
-    :param good: how many snapshots (or files, restores) there are of it, those that failed not counted.
-    :param verified: what the result says, if it says so.
-    """
-
-    state: str
-    tries: int
-    good: int
-    verified: bool | None
-    errors: list[str] = field(default_factory=list)
-    log: str = ""
+FORKS = multiprocessing.get_context("forkserver")
+# What a worker has loaded before a task runs, and what the tests of the command line load.
+FORKS.set_forkserver_preload(
+    [
+        "airflow.models.dag", "airflow_provider_oac.hooks.connection_test", "airflow_provider_oac.operators.snapshots",
+        "airflow_provider_oac.cli.inspect", "airflow_provider_oac.cli.sign_in", "tests.faults.task_process",
+        "tests.chains", "tests.integration.commands",
+    ]
+)  # fmt: skip
 
 
 def until(check: Callable[[], Any], what: str, patience: float = 60.0) -> Any:
@@ -52,16 +43,13 @@ class World:
     """One logical task, and what it needs.
 
     Its Connection `oac_default` signs in with a chain of refresh tokens kept in a store, whose access tokens live for
-    seconds, so that a broken chain shows; it leads through networks that can be cut.
+    seconds, so that a broken chain shows.
 
     :param deferred: whether it waits in the triggerer.
     :param remembers: whether there is a task state store, as in Airflow 3.3.
     """
 
-    def __init__(
-        self, workers: Workers, simulator: Simulator, folder: Path, kind: str, deferred: bool, remembers: bool
-    ) -> None:
-        self._workers = workers
+    def __init__(self, simulator: Simulator, folder: Path, kind: str, deferred: bool, remembers: bool) -> None:
         self.simulator, self.control = simulator, simulator.control
         self.folder, self.kind, self.deferred, self.remembers = folder, kind, deferred, remembers
         self.arguments: dict[str, Any] = {"deferrable": deferred, "poll_interval": 0.3}
@@ -69,12 +57,11 @@ class World:
         self.largest_file: int | None = None
         #: Whether its sign-in is looked at in the end.
         self.uses_refresh_token = True
-        self.try_number, self.max_tries, self.began = 0, 2, time.time()
-        self.killed_tries: list[int] = []
+        self.try_number, self.began = 0, time.time()
         self.errors: list[str] = []
         self.outcome: dict[str, Any] = {}
-        self._process: Worker | None = None
-        self._step, self._steps = "", 0
+        self._process: Any = None
+        self._steps = 0
         self._die: str | None = None
         self._deferral: dict[str, Any] = {}
         self.env = {
@@ -83,13 +70,6 @@ class World:
             "AIRFLOW__OAC__STORE_FOLDER": str(self.store_folder),
             "AIRFLOW__CORE__FERNET_KEY": "Zm9yLXRlc3RzLW9ubHktMzItYnl0ZXMtbG9uZy1rZXk=",
             "AIRFLOW_CONN_OAC_SEAL": json.dumps({"conn_type": "generic", "password": SEAL_PASSWORD}),
-        }
-        self.networks = {
-            place: Network(url.partition("://")[2])
-            for place, url in (
-                ("identity", simulator.ready["identity_url"]),
-                *((name, one["url"]) for name, one in simulator.ready["instances"].items()),
-            )
         }
         self.control.settings(access_token_ttl=6)
         self.sign_in_by_chain()
@@ -100,18 +80,15 @@ class World:
 
     def close(self) -> None:
         """Leave nothing running."""
-        if self._process is not None and self._process.alive:
+        if not self._over():
             self.kill()
-        for network in self.networks.values():
-            network.close()
 
     # -- its Connection
 
     def connect(self, **extra: Any) -> None:
         """Set the Connection, with members of its extra."""
         ready = self.simulator.ready
-        connection = oac_connection(ready, self.instance, identity_url=self._through("identity"), **extra)
-        connection["host"] = self._through(self.instance)
+        connection = oac_connection(ready, self.instance, **extra)
         connection["password"] = ready["client_secret"]
         connection["extra"] = {name: value for name, value in connection["extra"].items() if value is not None}
         self.env["AIRFLOW_CONN_OAC_DEFAULT"] = json.dumps(connection)
@@ -127,18 +104,13 @@ class World:
         """Sign in by JWT assertion."""
         self.connect(grant="jwt_assertion")
 
-    def _through(self, place: str) -> str:
-        return f"http://{self.networks[place].address}"
-
     def cut(self) -> None:
-        """The network goes down."""
-        for network in self.networks.values():
-            network.cut()
+        """The network goes down: each connection is reset."""
+        self.control.fault("*", "drop_before", times=None)
 
     def mend(self) -> None:
         """The network is there again."""
-        for network in self.networks.values():
-            network.mend()
+        self.control.clear_faults()
 
     # -- its tries
 
@@ -148,32 +120,26 @@ class World:
         self._die = die
         self._launch("try")
 
-    def clear(self) -> None:
-        """What Airflow does to the counters when a person clears the task."""
-        self.max_tries = self.try_number + 2
-
     def _launch(self, step: str, event: Any = None) -> None:
-        self._step, self._steps = step, self._steps + 1
-        self._ordered(
-            {
-                "step": step, "kind": self.kind, "arguments": self.arguments, "run_id": "manual__a_run",
-                "try_number": self.try_number, "max_tries": self.max_tries, "store": self.remembers,
-                "began": self.began, "die": self._die, "deferral": self._deferral, "event": event,
-                "largest_file": self.largest_file,
-            }
+        self._run(
+            step=step, kind=self.kind, arguments=self.arguments, try_number=self.try_number, store=self.remembers,
+            began=self.began, die=self._die, deferral=self._deferral, event=event, largest_file=self.largest_file,
         )  # fmt: skip
 
-    def _ordered(self, order: dict[str, Any]) -> None:
+    def _run(self, **order: Any) -> None:
+        """Start a process that does what is ordered."""
+        self._steps += 1
         (self.folder / "outcome.json").unlink(missing_ok=True)
-        (self.folder / "order.json").write_text(json.dumps(order))
-        self._process = self._workers.start(self.folder, self.env, self.folder / f"log-{self._steps:02}.txt")
+        arguments = (self.folder, self.env, self.folder / f"log-{self._steps:02}.txt", order)
+        self._process = FORKS.Process(target=task_process.run, args=arguments)
+        self._process.start()
 
     def _ended(self) -> int:
-        """The exit code of the process that runs, once it has ended."""
-        assert self._process is not None
-        code = self._process.ended_within(PATIENCE)
+        """The exit code of the process that runs, once it has ended: negative for a signal."""
+        self._process.join(PATIENCE)
+        code = self._process.exitcode
         assert code is not None, f"a process does not end: {self.log()[-3000:]}"
-        return code
+        return int(code)
 
     def advance(self) -> bool:
         """Wait for the process that runs, and start what follows it; whether something does."""
@@ -181,20 +147,17 @@ class World:
         if code:
             assert code == -9, f"a process ended with {code}: {self.log()[-3000:]}"
             self.outcome = {"state": "killed"}
-            self.killed_tries.append(self.try_number)
             return False
         self.outcome = json.loads((self.folder / "outcome.json").read_text())
         match self.outcome["state"]:
             case "deferred":
                 self._deferral = self.outcome["deferral"]
                 self._launch("triggerer")
-                return True
             case "event":
                 self._launch("execute_complete", self.outcome["event"])
-                return True
             case "failed":
                 self.errors.append(self.outcome["error"])
-        return False
+        return self.outcome["state"] in ("deferred", "event")
 
     def finish(self, work_ends: bool = True) -> str:
         """Let the try come to its end; returns ``success``, ``failed`` or ``killed``.
@@ -230,19 +193,17 @@ class World:
         return not self._over() or self.advance()
 
     def _over(self) -> bool:
-        return self._process is None or not self._process.alive
+        return self._process is None or not self._process.is_alive()
 
     def kill(self) -> None:
         """End the process that runs now as the kernel does, without a warning."""
-        assert self._process is not None
-        assert self._process.alive, self.log()[-3000:]
-        self._process.signal(signal.SIGKILL)
+        assert self._process.is_alive(), self.log()[-3000:]
+        self._process.kill()
         self._ended()
 
     def terminate(self) -> None:
         """Tell the process that runs now to stop, as Airflow does."""
-        assert self._process is not None
-        self._process.signal(signal.SIGTERM)
+        self._process.terminate()
 
     def another_triggerer(self) -> None:
         """A triggerer takes over what a dead one waited for."""
@@ -254,36 +215,18 @@ class World:
         """What all its processes wrote."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("log-*.txt")))
 
-    def facts(self) -> Facts:
-        """What there is to judge."""
-        result = self.outcome.get("result") or {}
-        return Facts(
-            self.outcome["state"],
-            self.try_number,
-            self._good(),
-            result.get("verified") if isinstance(result, dict) else None,
-            self.errors,
-            self.log(),
-        )
-
-    def _good(self) -> int:
-        """How many good snapshots, files, restores or runs there are."""
+    def good(self) -> int:
+        """How many good snapshots, files or restores there are."""
         if self.kind == "export":
             return len([path for path in (self.folder / "out").glob("*") if not path.name.startswith(".")])
         if self.kind == "restore":
             return self.control.calls(self.instance, "POST /system/actions/restoreSnapshot")
-        if self.kind == "reload":
-            return len([job for job in self.control.jobs(self.instance) if "Orders" in job["plain"]])
         return len([one for one in self.control.snapshots(self.instance) if one["state"] not in ("FAILED", "CANCELED")])
 
     def chain_is_alive(self) -> None:
         """Check that the sign-in still works in a new process, after the token that is kept was refused."""
         self.control.end_tokens()
-        self._steps += 1
-        self._ordered({"step": "sign in"})
+        self._run(step="sign in")
         assert self._ended() == 0, self.log()[-3000:]
         said = json.loads((self.folder / "outcome.json").read_text())
         assert said["state"] == "success", f"the chain of refresh tokens is dead: {said['error']}"
-
-
-__all__ = ["ADMIN", "LOOK", "Facts", "World", "until"]

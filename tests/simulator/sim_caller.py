@@ -18,13 +18,44 @@ from oac_simulator.pytest_plugin import SimulatedOAC
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ADMIN = "oac.admin@example.com"
+ADMIN, AUTHOR, COLLEAGUE = (f"oac.{name}@example.com" for name in ("admin", "author", "colleague"))
+FEDERATED, INACTIVE = "oac.federated@example.com", "oac.inactive@example.com"
 SEAL = "snapshotPassword123!"
+SHARED = "/@Catalog/shared"
+SALES = f"{SHARED}/Sales"
+PIPELINE = f"{SALES}/Pipeline"
+
+#: Bodies of requests that succeed.
+CONNECTION: dict[str, Any] = {
+    "version": "2.0.0", "type": "connection", "name": "warehouse", "description": "ADW",
+    "content": {
+        "connectionParams": {
+            "connectionType": "oracle-autonomous-data-warehouse", "connectionString": "(description=...)",
+            "username": "ADMIN", "password": "Rotated-2026!", "sslType": "ServerAuthentication",
+        }
+    },
+}  # fmt: skip
+MAIL: dict[str, Any] = {
+    "host": "smtp.example.com", "port": 587, "sender": {"displayName": "OAC", "emailAddress": "oac@example.com"},
+    "auth": {"authType": "USERNAME_PASSWORD_AUTH", "username": "oac", "password": "secret-12345"},
+    "connectionSecurity": {"connectionSecurityType": "START_TLS_CONNECTION_SECURITY"},
+}  # fmt: skip
+DIRECTIVES = "connect-src font-src form-action frame-ancestors frame-src img-src media-src script-src style-src"
+POLICY = dict.fromkeys(DIRECTIVES.split(), False)
+EXPORT: dict[str, Any] = {
+    "name": "report", "type": "file", "format": "pdf", "canvasIds": ["snapshot!canvas!1"],
+    "screenwidth": 800, "screenheight": 600,
+}  # fmt: skip
 
 
 def encoded(plain: str) -> str:
     """A catalog id in base64url, unpadded."""
     return urlsafe_b64encode(plain.encode()).rstrip(b"=").decode()
+
+
+def pair(name: str) -> str:
+    """The plain id of an object of the user `admin`."""
+    return f"'admin'.'{name}'"
 
 
 class Caller:
@@ -67,10 +98,10 @@ class Caller:
             headers={name: value for name, value in headers.items() if value is not None},
         )
 
-    def identity(self, path: str, data: dict[str, str], **kwargs: Any) -> requests.Response:
+    def identity(self, path: str, data: Any, **kwargs: Any) -> requests.Response:
         return self.session.post(self.ready["identity_url"] + path, data=data, timeout=20, **kwargs)
 
-    def token(self, data: dict[str, str], **kwargs: Any) -> requests.Response:
+    def token(self, data: Any, **kwargs: Any) -> requests.Response:
         return self.identity("/oauth2/v1/token", data, **kwargs)
 
     def jwt_form(self, user: str = ADMIN, **changes: str) -> dict[str, str]:
@@ -104,9 +135,13 @@ class Caller:
         """Call an instance."""
         bearer = token or self.access_token(user, instance)
         headers = {"Authorization": f"Bearer {bearer}", **kwargs.pop("headers", {})}
-        return self.session.request(
-            method, self.url(path, instance), headers=headers, timeout=20, allow_redirects=False, **kwargs
-        )
+        options = {"timeout": 20, "allow_redirects": False, **kwargs}
+        return self.session.request(method, self.url(path, instance), headers=headers, **options)
+
+    def status(self, request: str, body: Any = None, **kwargs: Any) -> int:
+        """Send a request, written like `GET /system`, with a body as JSON; returns the status of the reply."""
+        method, _, path = request.partition(" ")
+        return self.oac(method, path, json=body, **kwargs).status_code
 
     def snapshot_body(self, path: str = "a/one.bar", **changes: Any) -> dict[str, Any]:
         storage = {"type": "OCI_NATIVE", "bucket": "oac-backups", "auth": {"type": "OCI_RESOURCE_PRINCIPAL"}}
@@ -128,8 +163,22 @@ class Caller:
             time.sleep(0.05)
         raise AssertionError(f"work request {work_id} does not end: {work}")
 
+    def ended(self, reply: requests.Response, instance: str = "dev") -> dict[str, Any]:
+        """The work request that a call has started, once it ends."""
+        assert reply.status_code == 202, reply.text
+        return self.finished(reply.headers["oa-work-request-id"], instance)
+
     def snapshot(self, body: dict[str, Any] | None = None, instance: str = "dev") -> str:
         """Take a snapshot and wait; returns its id."""
         work = self.finished(self.start(body, instance), instance)
         assert work["status"] == "SUCCEEDED", work
         return str(work["resources"][0]["id"])
+
+    def restore(self, snapshot_id: str, instance: str = "dev", password: str = SEAL) -> dict[str, Any]:
+        """Restore a snapshot and wait; returns the work request."""
+        body = {"snapshot": {"id": snapshot_id, "password": password}}
+        return self.ended(self.oac("POST", "/system/actions/restoreSnapshot", json=body, instance=instance), instance)
+
+    def register(self, instance: str = "prod") -> str:
+        """Register the file of `snapshot_body` and wait; returns the id of the snapshot."""
+        return self.snapshot(self.snapshot_body(type="REGISTER", bar={"uri": "file:///a/one.bar"}), instance)

@@ -35,16 +35,10 @@ class Session:
         """Send a body: bytes as they are, anything else as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         token = self._caller.access_token(self._user, self._instance)
-        return self._caller.session.post(
-            self._caller.ready["instances"][self._instance]["url"] + path,
-            data=data,
-            headers={
-                "Authorization": f"Bearer {token}", "Accept": ACCEPT, "Content-Type": "application/json",
-                **self.headers, **(headers or {}),
-            },
-            timeout=20,
-            allow_redirects=False,
-        )  # fmt: skip
+        given = {"Authorization": f"Bearer {token}", "Accept": ACCEPT, "Content-Type": "application/json"}
+        given |= {**self.headers, **(headers or {})}
+        url = self._caller.ready["instances"][self._instance]["url"] + path
+        return self._caller.session.post(url, data=data, headers=given, timeout=20, allow_redirects=False)
 
     def post(self, method: str, **params: Any) -> requests.Response:
         """Send a request."""

@@ -6,29 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
 
 import pytest
 
-from airflow_provider_oac.client.snapshot_names import SnapshotName
-from airflow_provider_oac.client.snapshot_names import parse as parse_name
+from airflow_provider_oac.client.snapshot_names import parse
 from oac_simulator.control import ControlFailed
 from oac_simulator.pytest_plugin import SimulatedOAC
-from tests.simulator.sim_caller import Caller
+from tests.simulator.sim_caller import AUTHOR, Caller
 
 PLUGIN = "oac_simulator.pytest_plugin"
-AUTHOR = "oac.author@example.com"
 
 
-def parse(name: str) -> SnapshotName:
-    parsed = parse_name(name)
-    assert parsed is not None, name
-    return parsed
-
-
-def connection(conn_id: str) -> dict[str, object]:
-    return dict(json.loads(os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"]))
+@pytest.fixture
+def caller(oac: SimulatedOAC) -> Iterator[Caller]:
+    made = Caller(oac)
+    with made.session:
+        yield made
 
 
 def test_it_is_registered_and_its_import_loads_nothing_heavy() -> None:
@@ -39,39 +35,35 @@ def test_it_is_registered_and_its_import_loads_nothing_heavy() -> None:
 
 
 def test_the_connections_are_in_the_environment(oac: SimulatedOAC) -> None:
-    made = connection(oac.conn_id)
-    assert made["conn_type"] == "oac"
-    assert made["host"] == oac.ready["instances"][oac.instance]["url"]
-    assert connection(oac.seal_conn_id)["password"]
     assert oac.connect("oac_other", instance="prod", user=AUTHOR) == "oac_other"
-    assert connection("oac_other")["host"] == oac.ready["instances"]["prod"]["url"]
+    made, seal, other = (
+        json.loads(os.environ[f"AIRFLOW_CONN_{name.upper()}"]) for name in (oac.conn_id, oac.seal_conn_id, "oac_other")
+    )
+    assert (made["conn_type"], made["host"]) == ("oac", oac.ready["instances"][oac.instance]["url"])
+    assert other["host"] == oac.ready["instances"]["prod"]["url"]
+    assert seal["password"]
     assert "127.0.0.1" in os.environ["NO_PROXY"].split(",")
 
 
-def test_content_and_calls(oac: SimulatedOAC) -> None:
-    caller = Caller(oac)
-    with caller.session:
-        oac.add("workbooks", "/@Catalog/shared/Sales/New", owner=AUTHOR)
-        assert oac.items("workbooks")["/@Catalog/shared/Sales/New"]["owner"] == AUTHOR
-        assert oac.snapshots() == []
-        caller.snapshot()
+def test_content_and_calls(oac: SimulatedOAC, caller: Caller) -> None:
+    oac.add("workbooks", "/@Catalog/shared/Sales/New", owner=AUTHOR)
+    assert oac.items("workbooks")["/@Catalog/shared/Sales/New"]["owner"] == AUTHOR
+    assert oac.snapshots() == []
+    caller.snapshot()
     assert (oac.snapshots(), oac.files(), oac.calls("POST /snapshots")) == (["one"], ["a/one.bar"], 1)
 
 
-def test_faults(oac: SimulatedOAC) -> None:
+def test_faults(oac: SimulatedOAC, caller: Caller) -> None:
     assert oac.snapshots() == [], "each test begins with the first state"
-    caller = Caller(oac)
-    with caller.session:
-        oac.lose_reply("POST /snapshots")
-        with pytest.raises(OSError, match=r"Connection (aborted|reset)"):
-            caller.start()
-        oac.fail_next("GET /system", 429, headers={"Retry-After": "7"})
-        assert caller.oac("GET", "/system").headers["Retry-After"] == "7"
-        assert caller.oac("GET", "/system").ok
-        oac.fail_work("POST /snapshots", "The bucket is full.", times=2)
-        for _ in range(2):
-            assert caller.finished(caller.start())["Errors"][0]["message"] == "The bucket is full."
-        assert caller.finished(caller.start())["status"] == "SUCCEEDED"
+    oac.lose_reply("POST /snapshots")
+    with pytest.raises(OSError, match=r"Connection (aborted|reset)"):
+        caller.start()
+    oac.fail_next("GET /system", 429, headers={"Retry-After": "7"})
+    assert caller.oac("GET", "/system").headers["Retry-After"] == "7"
+    oac.fail_work("POST /snapshots", "The bucket is full.", times=2)
+    ends = [caller.finished(caller.start()) for _ in range(3)]
+    assert [end["Errors"][0]["message"] for end in ends[:2]] == ["The bucket is full."] * 2
+    assert ends[2]["status"] == "SUCCEEDED"
     assert (oac.calls("POST /snapshots"), oac.calls("token")) == (4, 1)
 
 
@@ -91,6 +83,9 @@ def test_a_snapshot_of_an_earlier_day(oac: SimulatedOAC) -> None:
     newer = oac.add_snapshot("nightly", age=timedelta(days=2))
     older = oac.add_snapshot("nightly", age=timedelta(days=20), folder="")
     assert oac.snapshots() == [older, newer], "oldest first"
-    assert sorted(oac.files()) == sorted([f"{oac.instance}/{older}.bar", f"oac-snapshots/{oac.instance}/{newer}.bar"])
-    assert (parse(newer).label, parse(newer).instance, parse(newer).seal) == ("nightly", oac.instance, "oac_seal")
-    assert [(datetime.now(UTC) - parse(name).time).days for name in (newer, older)] == [2, 20]
+    assert set(oac.files()) == {f"{oac.instance}/{older}.bar", f"oac-snapshots/{oac.instance}/{newer}.bar"}
+    for name, days in ((newer, 2), (older, 20)):
+        parsed = parse(name)
+        assert parsed is not None
+        assert (parsed.label, parsed.instance, parsed.seal) == ("nightly", oac.instance, "oac_seal")
+        assert (datetime.now(UTC) - parsed.time).days == days

@@ -9,7 +9,8 @@ import hypothesis
 import pytest
 import schemathesis
 
-from tests.simulator.sim_caller import SEAL, Caller, encoded
+from tests.contract.schemas import meant
+from tests.simulator.sim_caller import CONNECTION, EXPORT, MAIL, PIPELINE, POLICY, SALES, SHARED, Caller, encoded, pair
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "oac-openapi.yaml"
 
@@ -27,10 +28,6 @@ def checks() -> list[Any]:
         openapi.response_headers_conformance,
         openapi.response_schema_conformance,
     ]
-
-
-def operations() -> dict[str, Any]:
-    return {operation.ok().definition.raw["operationId"]: operation.ok() for operation in schema.get_all_operations()}
 
 
 @pytest.fixture
@@ -56,125 +53,86 @@ def test_any_request_gets_an_answer_of_the_contract(case: Any, known: Caller) ->
     case.call_and_validate(base_url=known.url(""), headers=headers, checks=checks(), session=known.session, timeout=20)
 
 
-def test_there_are_46_operations() -> None:
-    assert len(operations()) == 46
-
-
-ORDERS, FLOW = encoded("'admin'.'Orders'"), encoded("'admin'.'Load Orders'")
-SEQUENCE, ADW = encoded("'admin'.'Nightly'"), encoded("'admin'.'ADW'")
-BUDGET, PIPELINE = encoded("/shared/Finance/Budget"), encoded("/@Catalog/shared/Sales/Pipeline")
-SALES, COPIES = encoded("/@Catalog/shared/Sales"), encoded("/@Catalog/shared/Copies")
-DOMAIN = encoded("my.safe-domain.com")
-CONNECTION = {
-    "version": "2.0.0", "type": "connection", "name": "adw_walletless",
-    "content": {
-        "connectionParams": {
-            "connectionType": "oracle-autonomous-data-warehouse", "connectionString": "(description=...)",
-            "username": "ADMIN", "password": "Pw-1234567890", "sslType": "ServerAuthentication",
-        }
-    },
-}  # fmt: skip
-MAIL = {
-    "host": "smtp.example.com", "port": 587, "sender": {"displayName": "OAC", "emailAddress": "oac@example.com"},
-    "auth": {"authType": "NO_AUTH"},
-    "connectionSecurity": {"connectionSecurityType": "START_TLS_CONNECTION_SECURITY"},
-}  # fmt: skip
-POLICY = dict.fromkeys(
-    ("connect-src", "font-src", "form-action", "frame-ancestors", "frame-src", "img-src", "media-src", "script-src",
-     "style-src"), False,
-)  # fmt: skip
-EXPORT = {
-    "name": "Budget", "type": "file", "format": "pdf", "canvasIds": ["snapshot!canvas!1"],
-    "screenwidth": 800, "screenheight": 600,
-}  # fmt: skip
+BUDGET = f"/catalog/workbooks/{encoded('/shared/Finance/Budget')}"
+ITEM, FOLDER = f"/catalog/workbooks/{encoded(PIPELINE)}/actions", f"/catalog/folders/{encoded(SALES)}"
+COPIES, DOMAIN = encoded(f"{SHARED}/Copies"), f"/system/safeDomains/{encoded('my.safe-domain.com')}"
 USER = {"accountGuid": "oac.author@example.com", "accountType": "User", "permissions": {"read": True}}
 
 
-def requests_of(known: Caller) -> list[tuple[str, dict[str, Any], int]]:
-    """A request of every operation that succeeds, in an order in which they do."""
+def requests_of(known: Caller) -> list[tuple[str, Any, int]]:
+    """A request of every operation that succeeds, its body and its status, in an order in which they do.
+
+    An id in braces is what an earlier request returns.
+    """
     [snapshot] = known.oac("GET", "/snapshots").json()["items"]
-    restore = {"snapshot": {"id": snapshot["id"], "password": SEAL}}
+    restore = {"snapshot": {"id": snapshot["id"], "password": known.snapshot_body()["bar"]["password"]}}
     [work] = known.control.work_requests("dev")
-    runs: list[tuple[str, dict[str, Any], int]] = []
-    for kind, parameter, encoded_id, starter in (
-        ("Dataset", "datasetId", ORDERS, "reloadDataset"),
-        ("DataFlow", "dataflowId", FLOW, "runDataFlow"),
-        ("Sequence", "sequenceId", SEQUENCE, "runSequence"),
-    ):
-        path = {parameter: encoded_id}
-        runs += [
-            (starter, {"path_parameters": path}, 202),
-            (f"list{kind}Jobs", {"path_parameters": path}, 200),
-            (f"getLatest{kind}Job", {"path_parameters": path}, 200),
-            (f"get{kind}Job", {"path_parameters": {**path, "jobId": kind}}, 200),
-        ]
-    book, item = {"urlBase64WorkbookId": BUDGET}, {"type": "workbooks", "id": PIPELINE}
-    return [
-        ("getSystem", {}, 200),
-        ("listSnapshots", {}, 200),
-        ("getSnapshot", {"path_parameters": {"snapshotId": snapshot["id"]}}, 200),
-        ("getWorkRequest", {"path_parameters": {"id": work["id"]}}, 200),
-        ("createSnapshot", {"body": known.snapshot_body("b.bar")}, 202),
-        ("restoreSnapshot", {"body": restore}, 202),
-        ("deleteSnapshot", {"path_parameters": {"snapshotId": snapshot["id"]}}, 200),
-        ("listCatalogItems", {"query": {"search": "*", "limit": 5}}, 200),
-        ("listCatalogItemsByType", {"path_parameters": {"type": "workbooks"}, "query": {"search": "*"}}, 200),
-        ("getCatalogItem", {"path_parameters": item}, 200),
-        ("getWorkbook", {"path_parameters": book, "query": {"fields": "name,content"}}, 200),
-        ("getAnalysis", {"path_parameters": {"urlBase64AnalysisId": encoded("/shared/Sales/Top Customers")}}, 200),
-        ("getConnection", {"path_parameters": {"connectionId": ADW}}, 200),
-        ("createFolder", {"body": {"parentId": encoded("/@Catalog/shared"), "name": "Copies"}}, 200),
-        ("copyCatalogItem", {"path_parameters": item, "body": {"destParentId": COPIES}}, 200),
-        ("moveCatalogItem", {"path_parameters": item, "body": {"newItemName": "Funnel"}}, 200),
-        ("deleteFolder", {"path_parameters": {"id": COPIES}, "query": {"recursive": "true"}}, 200),
-        ("changeCatalogItemOwnership",
-         {"path_parameters": {"type": "folders", "id": SALES}, "body": {"owner": "oac.author@example.com"}}, 200),
-        ("getCatalogItemAcl", {"path_parameters": {"type": "folders", "id": SALES}}, 200),
-        ("updateCatalogItemAcl",
-         {"path_parameters": {"type": "folders", "id": SALES}, "body": {"aclList": [USER], "recursive": True}}, 200),
-        ("getWorkbookCanvases", {"path_parameters": {"id": BUDGET}}, 200),
-        ("exportWorkbook", {"path_parameters": book, "body": EXPORT}, 202),
-        ("downloadWorkbookExport", {"path_parameters": {**book, "exportId": "Export"}}, 200),
-        *runs,
-        ("createConnection", {"body": CONNECTION}, 200),
-        ("updateConnection", {"path_parameters": {"connectionId": "Connection"}, "body": CONNECTION}, 200),
-        ("deleteConnection", {"path_parameters": {"connectionId": "Connection"}}, 200),
-        ("getSystemSettings", {}, 200),
-        ("updateSystemSettings", {"body": {"items": [{"key": "EmailMaxRecipients", "value": "100"}]}}, 200),
-        ("configureMailServer", {"body": MAIL}, 200),
-        ("getMailServer", {}, 200),
-        ("deleteMailServer", {}, 200),
-        ("putSafeDomain", {"path_parameters": {"urlBase64DomainId": DOMAIN}, "body": POLICY}, 201),
-        ("listSafeDomains", {}, 200),
-        ("deleteSafeDomain", {"path_parameters": {"urlBase64DomainId": DOMAIN}}, 200),
+    runs = [
+        (request.format(f"/catalog/{kind}/{encoded(pair(name))}"), None, status)
+        for kind, name, action in (
+            ("datasets", "Orders", "reload"), ("dataflows", "Load Orders", "run"), ("sequences", "Nightly", "run")
+        )
+        for request, status in (
+            (f"POST {{}}/actions/{action}", 202), ("GET {}/history", 200), ("GET {}/history/latest", 200),
+            ("GET {}/history/{{job}}", 200),
+        )
     ]  # fmt: skip
+    return [
+        ("GET /system", None, 200),
+        ("GET /snapshots", None, 200),
+        (f"GET /snapshots/{snapshot['id']}", None, 200),
+        (f"GET /workRequests/{work['id']}", None, 200),
+        ("POST /snapshots", known.snapshot_body("b.bar"), 202),
+        ("POST /system/actions/restoreSnapshot", restore, 202),
+        (f"DELETE /snapshots/{snapshot['id']}", None, 200),
+        ("GET /catalog?search=*&limit=5", None, 200),
+        ("GET /catalog/workbooks?search=*", None, 200),
+        (f"GET /catalog/datasets/{encoded(pair('Orders'))}", None, 200),
+        (f"GET {BUDGET}?fields=name,content", None, 200),
+        (f"GET /catalog/analysis/{encoded('/shared/Sales/Top Customers')}", None, 200),
+        (f"GET /catalog/connections/{encoded(pair('ADW'))}", None, 200),
+        ("POST /catalog/folders", {"parentId": encoded(SHARED), "name": "Copies"}, 200),
+        (f"POST {ITEM}/copy", {"destParentId": COPIES}, 200),
+        (f"POST {ITEM}/move", {"newItemName": "Funnel"}, 200),
+        (f"DELETE /catalog/folders/{COPIES}?recursive=true", None, 200),
+        (f"POST {FOLDER}/actions/changeOwnership", {"owner": USER["accountGuid"]}, 200),
+        (f"POST {FOLDER}/actions/getACL", None, 200),
+        (f"POST {FOLDER}/actions/updateACL", {"aclList": [USER], "recursive": True}, 200),
+        (f"POST {BUDGET}/actions/getCanvases", None, 200),
+        (f"POST {BUDGET}/exports", EXPORT, 202),
+        (f"GET {BUDGET}/exports/{{export}}", None, 200),
+        *runs,
+        ("POST /catalog/connections", CONNECTION, 200),
+        ("PUT /catalog/connections/{connection}", CONNECTION, 200),
+        ("DELETE /catalog/connections/{connection}", None, 200),
+        ("GET /system/settings", None, 200),
+        ("PUT /system/settings", {"items": [{"key": "EmailMaxRecipients", "value": "100"}]}, 200),
+        ("PUT /system/mail/server", MAIL, 200),
+        ("GET /system/mail/server", None, 200),
+        ("DELETE /system/mail/server", None, 200),
+        (f"PUT {DOMAIN}", POLICY, 201),
+        ("GET /system/safeDomains", None, 200),
+        (f"DELETE {DOMAIN}", None, 200),
+    ]
 
 
 def test_requests_that_succeed_conform(known: Caller) -> None:
     """The answers that random requests hardly ever get."""
-    every, wanted = operations(), requests_of(known)
-    assert sorted(name for name, _, _ in wanted) == sorted(every)
-    made: dict[str, str] = {}
-    for name, parts, status in wanted:
-        path = {key: made.get(value, value) for key, value in parts.get("path_parameters", {}).items()}
-        media = {"media_type": "application/json"} if "body" in parts else {}
-        reply = (
-            every[name]
-            .Case(**{**parts, "path_parameters": path}, **media)
-            .call(
-                base_url=known.url(""),
-                headers={"Authorization": f"Bearer {known.access_token()}"},
-                session=known.session,
-                timeout=20,
-            )
-        )
+    every = {one.ok().definition.raw["operationId"]: one.ok() for one in schema.get_all_operations()}
+    asked, made = [], {}
+    for request, body, status in requests_of(known):
+        method, _, path = request.format(**made).partition(" ")
+        [name] = meant(method, path.partition("?")[0])
+        asked.append(name)
+        reply = known.oac(method, path, json=body)
         assert reply.status_code == status, (name, reply.text)
         every[name].validate_response(reply)
-        if "oa-work-request-id" in reply.headers and name not in ("createSnapshot",):
-            work_id = reply.headers["oa-work-request-id"][0]
-            made["Export"] = work_id
-            assert known.finished(work_id)["status"] == "SUCCEEDED"
-        if name.startswith("getLatest"):
-            made[name.removeprefix("getLatest").removesuffix("Job")] = reply.json()[0]["jobIdentifier"]
+        if status == 202 and name != "createSnapshot":
+            assert known.ended(reply)["status"] == "SUCCEEDED"
+            made["export"] = reply.headers["oa-work-request-id"]
+        if path.endswith("/latest"):
+            made["job"] = reply.json()[0]["jobIdentifier"]
         if name == "createConnection":
-            made["Connection"] = reply.json()["connectionId"]
+            made["connection"] = reply.json()["connectionId"]
+    assert sorted(asked) == sorted(every)
+    assert len(every) == 46

@@ -1,176 +1,106 @@
-"""Every fault, seen from the wire."""
+"""Every fault, seen from the wire, and what the control API refuses."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import re
-import socket
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from oac_simulator.control import ControlFailed
-from tests.simulator.sim_caller import ADMIN, Caller
+from oac_simulator.control import Control, ControlFailed
+from tests.simulator.sim_caller import ADMIN, AUTHOR, JWT_BEARER, SALES, Caller
 
-SYSTEM = "GET /system"
-
-
-@contextmanager
-def connection(sim: Caller) -> Iterator[http.client.HTTPConnection]:
-    parts = urlsplit(sim.ready["instances"]["dev"]["url"])
-    assert parts.hostname is not None
-    opened = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
-    try:
-        yield opened
-    finally:
-        opened.close()
+SYSTEM, CREATE = "GET /system", "POST /snapshots"
+EXPIRED = 'Bearer error="invalid_token", error_description="The access token has expired"'
 
 
-def raw(sim: Caller, method: str = "GET", path: str = "/system", body: Any = None) -> tuple[bytes, bool]:
-    """All bytes of the reply, and whether the connection was reset."""
-    parts = urlsplit(sim.ready["instances"]["dev"]["url"])
-    data = b"" if body is None else json.dumps(body).encode()
-    head = (
-        f"{method} /api/20210901{path} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-        f"Authorization: Bearer {sim.access_token()}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n\r\n"
-    )
-    received = b""
-    with socket.create_connection((parts.hostname, parts.port), timeout=20) as wire:
-        wire.sendall(head.encode() + data)
-        try:
-            while piece := wire.recv(65536):
-                received += piece
-        except ConnectionResetError:
-            return received, True
-    return received, False
-
-
-def announced(received: bytes) -> tuple[int, int]:
-    """The length that a reply announces, and what came of its body."""
-    head, _, body = received.partition(b"\r\n\r\n")
-    [line] = [line for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    return int(line.partition(b":")[2]), len(body)
-
-
-def test_drop_before_acting(sim: Caller) -> None:
-    sim.control.fault("POST /snapshots", "drop_before")
-    assert raw(sim, "POST", "/snapshots", sim.snapshot_body()) == (b"", True)
-    assert sim.control.snapshots("dev") == []
-    assert sim.control.calls("dev", "POST /snapshots") == 1
+@pytest.mark.parametrize(
+    ("fault", "broken", "snapshots"),
+    [
+        ("drop_before", r"Connection aborted.*reset", 0), ("drop_after", r"Connection aborted.*reset", 1),
+        ("drop_middle", r"Connection broken.*reset", 1), ("truncate", r"(\d+) bytes read, (\d+) more", 1),
+    ],
+)  # fmt: skip
+def test_a_reply_that_is_cut(sim: Caller, fault: str, broken: str, snapshots: int) -> None:
+    sim.control.fault(CREATE, fault)
+    with pytest.raises(requests.exceptions.RequestException) as cut:
+        sim.oac("POST", "/snapshots", json=sim.snapshot_body())
+    found = re.search(broken, str(cut.value))
+    assert found, cut.value
+    if fault == "truncate":
+        assert int(found[2]) - int(found[1]) in (0, 1), "half of it"
+    known = sim.control.snapshots("dev")
+    assert (len(known), sim.control.calls("dev", CREATE)) == (snapshots, 1)
+    assert all(sim.finished(one["work_request"])["status"] == "SUCCEEDED" for one in known)
     assert sim.snapshot(), "it hits once"
 
 
-def test_drop_after_acting(sim: Caller) -> None:
-    sim.control.fault("POST /snapshots", "drop_after")
-    assert raw(sim, "POST", "/snapshots", sim.snapshot_body()) == (b"", True)
-    [known] = sim.control.snapshots("dev")
-    assert sim.finished(known["work_request"])["status"] == "SUCCEEDED"
-
-
-def test_drop_in_the_middle_of_the_reply(sim: Caller) -> None:
-    sim.control.fault(SYSTEM, "drop_middle")
-    received, was_reset = raw(sim)
-    assert was_reset
-    length, came = announced(received)
-    assert 0 < came < length
-
-
-def test_truncated_body(sim: Caller) -> None:
-    sim.control.fault("POST /snapshots", "truncate")
-    received, was_reset = raw(sim, "POST", "/snapshots", sim.snapshot_body())
-    assert not was_reset
-    length, came = announced(received)
-    assert came == length // 2
-    assert len(sim.control.snapshots("dev")) == 1
-    sim.control.fault(SYSTEM, "truncate")
-    with pytest.raises(requests.exceptions.RequestException):
-        sim.oac("GET", "/system")
-
-
-def test_statuses_with_and_without_retry_after(sim: Caller) -> None:
-    sim.control.fault(SYSTEM, "status", status=429, headers={"Retry-After": "7"})
-    sim.control.fault(SYSTEM, "status", status=429)
-    sim.control.fault(SYSTEM, "status", status=503, body="gateway says no")
-    sim.control.fault(SYSTEM, "status", status=502, body={"error": "text"})
-    first, second, third, fourth = (sim.oac("GET", "/system") for _ in range(4))
-    assert (first.status_code, first.headers["Retry-After"]) == (429, "7")
-    assert second.status_code == 429
-    assert "Retry-After" not in second.headers
-    assert (third.status_code, third.text) == (503, "gateway says no")
-    assert (fourth.status_code, fourth.json()) == (502, {"error": "text"})
-    assert sim.oac("GET", "/system").status_code == 200
+@pytest.mark.parametrize(
+    ("fault", "details", "status", "headers", "content"),
+    [
+        ("status", {"status": 429, "headers": {"Retry-After": "7"}}, 429, {"Retry-After": "7"}, b""),
+        ("status", {"status": 429}, 429, {"Retry-After": None}, b""),
+        ("status", {"status": 503, "body": "gateway says no"}, 503, {}, b"gateway says no"),
+        ("status", {"status": 502, "body": {"error": "text"}}, 502, {}, b'{"error": "text"}'),
+        ("non_json", {}, 200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"),
+        ("garbage", {}, 200, {"Content-Type": "application/json"}, b'{"id": "\xff\xfe'),
+        ("empty", {}, 200, {"Content-Length": "0"}, b""),
+        ("huge", {"size": 3_000_000}, 200, {"Content-Length": "3000000"}, b'"'),
+        ("redirect", {"location": "http://a.example/b", "status": 307}, 307, {"Location": "http://a.example/b"}, b""),
+        ("expired_token", {}, 401, {"WWW-Authenticate": EXPIRED}, b""),
+    ],
+)
+def test_a_reply_that_is_another(
+    sim: Caller, fault: str, details: dict[str, Any], status: int, headers: dict[str, str | None], content: bytes
+) -> None:
+    sim.control.fault(SYSTEM, fault, instance="dev", **details)
+    assert sim.status(SYSTEM, instance="prod") == 200
+    reply = sim.oac("GET", "/system")
+    assert (reply.status_code, {name: reply.headers.get(name) for name in headers}) == (status, headers)
+    assert reply.content.startswith(content)
+    assert sim.status(SYSTEM) == 200
 
 
 def test_a_status_need_not_mean_that_nothing_happened(sim: Caller) -> None:
-    sim.control.fault("POST /snapshots", "status", status=502, act=True)
-    assert sim.oac("POST", "/snapshots", json=sim.snapshot_body()).status_code == 502
-    assert len(sim.control.snapshots("dev")) == 1
-    sim.control.fault("POST /snapshots", "status", status=502)
-    assert sim.oac("POST", "/snapshots", json=sim.snapshot_body()).status_code == 502
+    for act in (True, None):
+        sim.control.fault(CREATE, "status", status=502, act=act)
+        assert sim.status(CREATE, sim.snapshot_body()) == 502
     assert len(sim.control.snapshots("dev")) == 1
 
 
-def test_bodies_that_are_not_the_answer(sim: Caller) -> None:
-    sim.control.fault(SYSTEM, "non_json")
-    page = sim.oac("GET", "/system")
-    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
-    sim.control.fault(SYSTEM, "garbage")
-    broken = sim.oac("GET", "/system")
-    assert broken.headers["Content-Type"] == "application/json"
-    with pytest.raises(UnicodeDecodeError):
-        broken.content.decode()
-    sim.control.fault(SYSTEM, "empty")
-    assert sim.oac("GET", "/system").content == b""
-    sim.control.fault(SYSTEM, "huge", size=3_000_000)
-    assert len(sim.oac("GET", "/system").json()) == 3_000_000 - 2
-
-
-def test_redirect(sim: Caller) -> None:
-    sim.control.fault(SYSTEM, "redirect", location="http://127.0.0.1:9/elsewhere", status=307)
-    reply = sim.oac("GET", "/system")
-    assert (reply.status_code, reply.headers["Location"]) == (307, "http://127.0.0.1:9/elsewhere")
-
-
-@pytest.mark.parametrize("kind", ["delay", "delay_after", "drip"])
-def test_slow_replies_are_whole(sim: Caller, kind: str) -> None:
+def test_slow_replies_are_whole(sim: Caller) -> None:
     expected = sim.oac("GET", "/system").content
-    sim.control.fault(SYSTEM, kind, seconds=0.3)
-    assert sim.oac("GET", "/system").content == expected
+    for kind in ("delay", "delay_after", "drip"):
+        sim.control.fault(SYSTEM, kind, seconds=0.3)
+        assert sim.oac("GET", "/system").content == expected
 
 
 def test_a_client_that_gives_up_while_the_call_is_carried_out(sim: Caller) -> None:
-    sim.control.fault("POST /snapshots", "delay_after", seconds=30.0)
-    with connection(sim) as opened:
-        opened.timeout = 1
-        headers = {"Authorization": f"Bearer {sim.access_token()}"}
-        opened.request("POST", "/api/20210901/snapshots", json.dumps(sim.snapshot_body()), headers)
-        with pytest.raises(TimeoutError):
-            opened.getresponse()
+    sim.control.fault(CREATE, "delay_after", seconds=30.0)
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        sim.oac("POST", "/snapshots", json=sim.snapshot_body(), timeout=1)
     assert len(sim.control.snapshots("dev")) == 1
 
 
 def test_unknown_status_of_a_work_request(sim: Caller) -> None:
     [work_id] = sim.control.start_work("dev", 600.0)
     sim.control.fault("GET /workRequests/{id}", "unknown_status", work_status="PAUSED")
-    assert sim.oac("GET", f"/workRequests/{work_id}").json()["status"] == "PAUSED"
-    assert sim.oac("GET", f"/workRequests/{work_id}").json()["status"] in ("ACCEPTED", "IN_PROGRESS")
+    first, second = (sim.oac("GET", f"/workRequests/{work_id}").json()["status"] for _ in range(2))
+    assert (first, second in ("ACCEPTED", "IN_PROGRESS")) == ("PAUSED", True)
 
 
-def test_token_faults(sim: Caller) -> None:
+def test_token_faults_of_one_grant(sim: Caller) -> None:
     tokens = sim.token(sim.jwt_form(scope=f"{sim.scope()} offline_access")).json()
-    sim.control.fault("token", "consumed_token", grant="refresh_token")
-    assert sim.token(sim.jwt_form()).status_code == 200, "another grant is not hit"
     form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    sim.control.fault("token", "consumed_token", grant="refresh_token")
+    assert sim.token(sim.jwt_form()).status_code == 200
     refused = sim.token(form, auth=sim.basic)
     assert refused.json()["error_description"] == "The token has already been consumed"
     assert sim.token(form, auth=sim.basic).status_code == 200
-    sim.control.fault("token", "status", status=503, grant="urn:ietf:params:oauth:grant-type:jwt-bearer")
+    sim.control.fault("token", "status", status=503, grant=JWT_BEARER)
     assert sim.token(sim.jwt_form()).status_code == 503
     sim.control.fault("token", "drop_after")
     with pytest.raises(requests.exceptions.ConnectionError):
@@ -178,90 +108,68 @@ def test_token_faults(sim: Caller) -> None:
     assert sim.control.counters()["issued"]["jwt-bearer"] == 3
 
 
-def test_expired_token_fault(sim: Caller) -> None:
-    sim.control.fault(SYSTEM, "expired_token", instance="dev")
-    assert sim.oac("GET", "/system", instance="prod").status_code == 200
-    reply = sim.oac("GET", "/system")
-    assert reply.status_code == 401
-    assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
-    assert sim.oac("GET", "/system").status_code == 200
-
-
 def test_after_times_and_for_ever(sim: Caller) -> None:
     sim.control.fault(SYSTEM, "status", status=500, after=1, times=2)
-    assert [sim.oac("GET", "/system").status_code for _ in range(4)] == [200, 500, 500, 200]
+    assert [sim.status(SYSTEM) for _ in range(4)] == [200, 500, 500, 200]
     sim.control.fault("*", "status", status=500, times=None)
-    assert [sim.oac("GET", path).status_code for path in ("/system", "/snapshots", "/catalog")] == [500] * 3
+    assert [sim.status(request) for request in (SYSTEM, "GET /snapshots", "GET /catalog")] == [500] * 3
     assert [fault["hits"] for fault in sim.control.faults()] == [2, 3]
     sim.control.clear_faults()
-    assert sim.oac("GET", "/system").status_code == 200
-
-
-def test_nonsense_is_refused(sim: Caller) -> None:
-    with pytest.raises(ControlFailed, match="needs `endpoint`"):
-        sim.control.fault(SYSTEM, "explode")
-    with pytest.raises(ControlFailed, match="has no colour"):
-        sim.control.fault(SYSTEM, "delay", colour="red")
-    with pytest.raises(ControlFailed, match="no setting"):
-        sim.control.settings(colour="red")
-    with pytest.raises(ControlFailed, match="takes one of"):
-        sim.control.settings(listing="never")
-    with pytest.raises(ControlFailed, match="takes a float"):
-        sim.control.settings(work_seconds="long")
-    with pytest.raises(ControlFailed, match="'paused' takes a list, not a NoneType"):
-        sim.control.settings(paused=None)
-    with pytest.raises(ControlFailed, match="'paused' takes a list of texts"):
-        sim.control.settings(paused=[["dev"]])
+    assert sim.status(SYSTEM) == 200
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "fault", "details", "message"),
+    ("call", "message"),
     [
-        ("POST /catalog/workbooks/{workbookId}/exports", "status", {},
+        (lambda c: c.fault(SYSTEM, "explode"), "needs `endpoint`"),
+        (lambda c: c.fault(SYSTEM, "delay", colour="red"), "has no colour"),
+        # A fault that could never fire.
+        (lambda c: c.fault("POST /catalog/workbooks/{workbookId}/exports", "status"),
          "Closest: POST /catalog/workbooks/{urlBase64WorkbookId}/exports,"),
-        ("token", "status", {"instance": "dev"}, "There is no endpoint 'token' of dev."),
-        ("token", "status", {"grant": "jwt"}, "There is no grant jwt. Known: jwt-bearer,"),
-        ("*", "status", {"instance": "live"}, "There is no place 'live'. Known: dev, identity, prod."),
-        ("GET /snapshots", "fail_work", {}, "no effect on the endpoint 'GET /snapshots'. Closest: POST /snapshots,"),
-        (SYSTEM, "unknown_status", {}, "Closest: GET /workRequests/{id}."),
-        ("mcp tools/list", "query_error", {}, "Closest: mcp tools/call execute_"),
+        (lambda c: c.fault("token", "status", instance="dev"), "There is no endpoint 'token' of dev."),
+        (lambda c: c.fault("token", "status", grant="jwt"), "There is no grant jwt. Known: jwt-bearer,"),
+        (lambda c: c.fault("*", "status", instance="live"), "There is no place 'live'. Known: dev, identity, prod."),
+        (lambda c: c.fault("GET /snapshots", "fail_work"), "'GET /snapshots'. Closest: POST /snapshots,"),
+        (lambda c: c.fault(SYSTEM, "unknown_status"), "Closest: GET /workRequests/{id}."),
+        (lambda c: c.fault("mcp tools/list", "query_error"), "Closest: mcp tools/call execute_"),
+        # Settings.
+        (lambda c: c.settings(colour="red"), "no setting"),
+        (lambda c: c.settings(listing="never"), "takes one of"),
+        (lambda c: c.settings(work_seconds="long"), "takes a float"),
+        (lambda c: c.settings(paused=None), "'paused' takes a list, not a NoneType"),
+        (lambda c: c.settings(paused=[["dev"]]), "'paused' takes a list of texts"),
+        (lambda c: c.settings(paused=["live"]), "There is no instance live."),
+        # Names.
+        (lambda c: c.calls("dev", "POST /snapshot"), "Closest: POST /snapshots,"),
+        (lambda c: c.calls("live", SYSTEM), "There is no place 'live'."),
+        (lambda c: c.grants("jwt"), "There is no grant jwt."),
+        (lambda c: c.content("live"), "There is no instance live. Known: dev, prod."),
+        (lambda c: c.counts("live"), "There is no instance live."),
+        (lambda c: c.user(ADMIN, instance_roles={"live": []}), "There is no instance live."),
+        (lambda c: c.damage("dev", ["workbook"]), "There is no catalog type workbook."),
+        (lambda c: c.add_items("dev", {"type": "nothing", "plain": "x"}), "a catalog type"),
+        (lambda c: c.change_item("dev", "x"), "0 items are named 'x'"),
+        (lambda c: c.change_item("dev", SALES, colour="red"), "colour"),
+        (lambda c: c.seed_many("dev", 0), "`count` is from 1"),
+        (lambda c: c.start_run("dev", "workbooks", "x"), "nothing to run"),
+        (lambda c: c.finish("dev", "x"), "no such work"),
+        (lambda c: c.add_user(""), "a `name` that is not taken"),
+        (lambda c: c.add_user(AUTHOR), "a `name` that is not taken"),
+        (lambda c: c.add_role(" "), "needs a `name`"),
     ],
 )  # fmt: skip
-def test_a_fault_that_could_never_fire_is_refused(
-    sim: Caller, endpoint: str, fault: str, details: dict[str, str], message: str
-) -> None:
+def test_what_the_control_api_refuses(sim: Caller, call: Callable[[Control], Any], message: str) -> None:
+    before = sim.control.content("dev")
     with pytest.raises(ControlFailed, match=re.escape(message)):
-        sim.control.fault(endpoint, fault, **details)
-    assert sim.control.faults() == []
-
-
-def test_other_unknown_names_are_refused(sim: Caller) -> None:
-    control = sim.control
-    for refused, message in (
-        (lambda: control.calls("dev", "POST /snapshot"), "Closest: POST /snapshots,"),
-        (lambda: control.calls("live", SYSTEM), "There is no place 'live'."),
-        (lambda: control.grants("jwt"), "There is no grant jwt."),
-        (lambda: control.content("live"), "There is no instance live. Known: dev, prod."),
-        (lambda: control.settings(paused=["live"]), "There is no instance live."),
-        (lambda: control.user(ADMIN, instance_roles={"live": []}), "There is no instance live."),
-        (lambda: control.damage("dev", ["workbook"]), "There is no catalog type workbook."),
-    ):
-        with pytest.raises(ControlFailed, match=re.escape(message)):
-            refused()
+        call(sim.control)
+    assert (sim.control.faults(), sim.control.content("dev")) == ([], before)
 
 
 def test_connections_are_counted(sim: Caller) -> None:
-    with connection(sim) as opened:
-        opened.request("GET", "/api/20210901/system")
-        opened.getresponse().read()
-        shown = sim.control.counters()["connections"]["dev"]
-        assert shown["open"] >= 1
-        assert shown["accepted"] == 1
-        assert opened.sock is not None
-        # End it at once, without lingering, so that the next look does not race with the close.
-        opened.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    for _ in range(200):
-        if sim.control.counters()["connections"]["dev"]["open"] < shown["open"]:
-            break
-    else:
-        pytest.fail("the connection is still counted as open")
+    assert sim.status(SYSTEM) == 200
+    shown = sim.control.counters()["connections"]["dev"]
+    assert (shown["open"] >= 1, shown["accepted"]) == (True, 1)
+    sim.session.close()
+    until = time.monotonic() + 10
+    while sim.control.counters()["connections"]["dev"]["open"] >= shown["open"]:
+        assert time.monotonic() < until, "the connection is still counted as open"

@@ -2,28 +2,77 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
 
 import jwt
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.simulator.sim_caller import ADMIN, ASSERTION_TYPE, JWT_BEARER, Caller
+from tests.simulator.sim_caller import ADMIN, ASSERTION_TYPE, FEDERATED, INACTIVE, JWT_BEARER, Caller
+
+Send = Callable[[Caller], requests.Response]
+
+
+def by_user(sim: Caller, user: str = ADMIN, **claims: Any) -> requests.Response:
+    """Sign in with another assertion of the user."""
+    return sim.token(sim.jwt_form(assertion=sim.assertion(user, **claims)))
+
+
+def by_client(sim: Caller, subject: str | None = None, **claims: Any) -> requests.Response:
+    """Sign in with another assertion of the client."""
+    return sim.token(sim.jwt_form(client_assertion=sim.assertion(subject or sim.client_id, **claims)))
+
+
+def signed(sim: Caller, key: Any, algorithm: str) -> requests.Response:
+    """Sign in with the claims of a good assertion, signed in another way."""
+    claims = jwt.decode(sim.assertion(ADMIN), options={"verify_signature": False})
+    header = {"kid": sim.ready["certificate_alias"]}
+    return sim.token(sim.jwt_form(assertion=jwt.encode(claims, key, algorithm=algorithm, headers=header)))
+
+
+def form(sim: Caller, **changes: str) -> requests.Response:
+    return sim.token(sim.jwt_form(**changes))
+
+
+def password(sim: Caller, user: str = ADMIN, **changes: str) -> requests.Response:
+    return sim.token(sim.password_form(user, **changes), auth=sim.basic)
+
+
+def secret(sim: Caller, **members: str) -> requests.Response:
+    """Send the client's id and secret in the body."""
+    return sim.token({**sim.password_form(), **members})
+
+
+def user_assertion(sim: Caller) -> dict[str, str]:
+    return {"grant_type": JWT_BEARER, "scope": sim.scope(), "assertion": sim.assertion(ADMIN)}
+
+
+def private_key(sim: Caller) -> str:
+    return Path(sim.ready["private_key_file"]).read_text()
+
+
+def by_thumbprint(sim: Caller) -> requests.Response:
+    """Name the certificate by its SHA-256 instead of its alias."""
+    certificate = x509.load_pem_x509_certificate(Path(sim.ready["certificate_file"]).read_bytes())
+    text = urlsafe_b64encode(certificate.fingerprint(SHA256())).decode()
+    return by_user(sim, header={"kid": None, "x5t#S256": text.rstrip("=")})
+
+
+def claims(reply: requests.Response) -> dict[str, Any]:
+    assert reply.status_code == 200, reply.text
+    return dict(jwt.decode(reply.json()["access_token"], options={"verify_signature": False}))
 
 
 def refused(reply: requests.Response, error: str, text: str, status: int = 400) -> None:
     body = reply.json()
-    assert (reply.status_code, body["error"]) == (status, error), body
+    assert (reply.status_code, body["error"]) == (401 if error == "invalid_client" else status, error), body
     assert text.lower() in body["error_description"].lower()
     assert body["ecId"] == reply.headers["X-ORACLE-DMS-ECID"]
     assert reply.headers["Content-Type"] == "application/json;charset=utf-8"
@@ -31,191 +80,105 @@ def refused(reply: requests.Response, error: str, text: str, status: int = 400) 
     assert "access_token" not in body
 
 
-def claims(reply: requests.Response) -> dict[str, Any]:
-    assert reply.status_code == 200, reply.text
-    token = reply.json()["access_token"]
-    return dict(jwt.decode(token, options={"verify_signature": False}))
-
-
-def test_jwt_bearer_with_two_assertions(sim: Caller) -> None:
-    reply = sim.token(sim.jwt_form())
-    body = reply.json()
-    assert body.keys() == {"access_token", "token_type", "expires_in"}
-    assert reply.headers["Cache-Control"] == "no-store"
-    found = claims(reply)
-    assert found["sub"] == ADMIN
-    assert found["sub_type"] == "user"
-    assert found["exp"] - found["iat"] == 100
-    assert sim.ready["instances"]["dev"]["url"] in found["aud"]
-
-
-def test_jwt_bearer_with_secret(sim: Caller) -> None:
-    form = {"grant_type": JWT_BEARER, "scope": sim.scope(), "assertion": sim.assertion(ADMIN)}
-    assert sim.token(form, auth=sim.basic).status_code == 200
-    body = {**form, "client_id": sim.client_id, "client_secret": sim.ready["client_secret"]}
-    assert sim.token(body).status_code == 200
-
-
-def test_federated_user_by_assertion_but_not_by_password(sim: Caller) -> None:
-    user = "oac.federated@example.com"
-    assert claims(sim.token(sim.jwt_form(user)))["sub"] == user
-    refused(sim.token(sim.password_form(user), auth=sim.basic), "invalid_grant", "incorrect user name")
-
-
-def test_audience_forms(sim: Caller) -> None:
-    for audience in (["https://identity.oraclecloud.com/"], sim.ready["identity_url"]):
-        form = sim.jwt_form(assertion=sim.assertion(ADMIN, aud=audience))
-        assert sim.token(form).status_code == 200
-    sim.control.settings(accepted_audiences=[sim.ready["identity_url"]])
-    refused(sim.token(sim.jwt_form()), "invalid_grant", "Audience validation failed")
-
-
-def test_certificate_by_thumbprint(sim: Caller) -> None:
-    certificate = x509.load_pem_x509_certificate(Path(sim.ready["certificate_file"]).read_bytes())
-    der = certificate.public_bytes(Encoding.DER)
-    for name, digest in (("x5t", hashlib.sha1(der).digest()), ("x5t#S256", hashlib.sha256(der).digest())):  # noqa: S324
-        for thumbprint in (urlsafe_b64encode(digest).decode(), urlsafe_b64encode(digest).decode().rstrip("=")):
-            header = {"kid": None, name: thumbprint}
-            form = sim.jwt_form(assertion=sim.assertion(ADMIN, header=header))
-            # PyJWT writes the None away, so the header names the certificate by its thumbprint alone.
-            assert sim.token(form).status_code == 200
-
-
-def test_client_credentials_give_a_token_without_a_user(sim: Caller) -> None:
-    reply = sim.token({"grant_type": "client_credentials", "scope": sim.scope()}, auth=sim.basic)
-    assert claims(reply)["sub_type"] == "client"
-
-
-BAD_ASSERTIONS: list[tuple[str, Callable[[Caller], dict[str, str]], str, str, int]] = [
-    ("unknown user", lambda s: s.jwt_form("nobody@example.com"), "invalid_grant", "does not exist", 400),
-    ("inactive user", lambda s: s.jwt_form("oac.inactive@example.com"), "invalid_grant", "not active", 400),
-    (
-        "audience",
-        lambda s: s.jwt_form(assertion=s.assertion(ADMIN, aud="https://elsewhere.example/")),
-        "invalid_grant", "Audience validation failed", 400,
+ACCEPTED: dict[str, Send] = {
+    "assertion and Basic": lambda s: s.token(user_assertion(s), auth=s.basic),
+    "assertion and a secret in the body": lambda s: s.token(
+        {**user_assertion(s), "client_id": s.client_id, "client_secret": s.ready["client_secret"]}
     ),
-    (
-        "expired",
-        lambda s: s.jwt_form(assertion=s.assertion(ADMIN, exp=int(time.time()) - 120)),
-        "invalid_request", "expired", 400,
-    ),
-    (
-        "from the future",
-        lambda s: s.jwt_form(assertion=s.assertion(ADMIN, iat=int(time.time()) + 600)),
-        "invalid_request", "not valid yet", 400,
-    ),
-    ("no expiry", lambda s: s.jwt_form(assertion=s.assertion(ADMIN, exp=None)), "invalid_request", "expiry", 400),
-    (
-        "alias in another case",
-        lambda s: s.jwt_form(assertion=s.assertion(ADMIN, header={"kid": "AIRFLOW"})),
-        "server_error", "system error", 400,
-    ),
-    (
-        "no alias and no thumbprint",
-        lambda s: s.jwt_form(client_assertion=s.assertion(s.client_id, header={"kid": None})),
-        "server_error", "system error", 400,
-    ),
-    ("not a JWT", lambda s: s.jwt_form(assertion="abc"), "invalid_request", "well-formed", 400),
-    (
-        "user assertion in place of the client's",
-        lambda s: s.jwt_form(client_assertion=s.assertion(ADMIN)),
-        "invalid_client", "not the client", 401,
-    ),
-    (
-        "issuer of the user assertion",
-        lambda s: s.jwt_form(assertion=s.assertion(ADMIN, iss="someone")),
-        "invalid_client", "issuer", 401,
-    ),
-    (
-        "unknown client",
-        lambda s: s.jwt_form(client_assertion=s.assertion("someone", iss="someone")),
-        "invalid_client", "authentication failed", 401,
-    ),
-    ("scope", lambda s: s.jwt_form(scope="https://otherurn:opc:resource:consumer::all"), "invalid_scope", "", 400),
-    ("bare scope", lambda s: s.jwt_form(scope="urn:opc:resource:consumer::all"), "invalid_scope", "", 400),
-    (
-        "mixed scopes",
-        lambda s: s.jwt_form(scope=f"{s.scope()} urn:opc:resource:consumer::all"),
-        "invalid_scope", "", 400,
-    ),
-    ("grant type", lambda s: s.jwt_form(grant_type="magic"), "unsupported_grant_type", "", 400),
-    (
-        "assertion type",
-        lambda s: s.jwt_form(client_assertion_type="jwt"),
-        "invalid_request", ASSERTION_TYPE, 400,
-    ),
+    "password": password,
+    "audience is the URL": lambda s: by_user(s, aud=s.ready["identity_url"]),
+    "SHA-256 thumbprint": by_thumbprint,
+}
+
+
+@pytest.mark.parametrize("send", ACCEPTED.values(), ids=ACCEPTED)
+def test_ways_to_sign_in(sim: Caller, send: Send) -> None:
+    assert claims(send(sim))["sub"] == ADMIN
+
+
+#: A name, the request, the error, and words of its description. More are in tests/integration/test_sign_in_errors.py.
+REFUSED: list[tuple[str, Send, str, str]] = [
+    ("expired", lambda s: by_user(s, exp=int(time.time()) - 120), "invalid_request", "expired"),
+    ("from the future", lambda s: by_user(s, iat=int(time.time()) + 600), "invalid_request", "not valid yet"),
+    ("no expiry", lambda s: by_user(s, exp=None), "invalid_request", "expiry"),
+    ("no alias, no thumbprint", lambda s: by_client(s, header={"kid": None}), "server_error", "system error"),
+    ("not a JWT", lambda s: form(s, assertion="abc"), "invalid_request", "well-formed"),
+    ("user assertion for the client", lambda s: by_client(s, ADMIN), "invalid_client", "not the client"),
+    ("issuer of the user assertion", lambda s: by_user(s, iss="someone"), "invalid_client", "issuer"),
+    ("unknown client", lambda s: by_client(s, "someone", iss="someone"), "invalid_client", "authentication failed"),
+    ("RS512", lambda s: signed(s, private_key(s), "RS512"), "invalid_request", "RS256"),
+    ("PS256", lambda s: signed(s, private_key(s), "PS256"), "invalid_request", "RS256"),
+    ("unsigned", lambda s: signed(s, None, "none"), "invalid_request", "RS256"),
+    ("bare scope", lambda s: form(s, scope="urn:opc:resource:consumer::all"), "invalid_scope", ""),
+    ("mixed scopes", lambda s: form(s, scope=f"{s.scope()} urn:opc:resource:consumer::all"), "invalid_scope", ""),
+    ("grant type", lambda s: form(s, grant_type="magic"), "unsupported_grant_type", ""),
+    ("no grant type", lambda s: s.token({"scope": "x"}), "invalid_request", "grant_type"),
+    ("assertion type", lambda s: form(s, client_assertion_type="jwt"), "invalid_request", ASSERTION_TYPE),
+    ("password, inactive user", lambda s: password(s, INACTIVE), "invalid_grant", "not active"),
+    ("no client", secret, "invalid_client", "failed"),
+    ("no secret", lambda s: secret(s, client_id=s.client_id), "invalid_client", "failed"),
+    ("wrong secret in the body", lambda s: secret(s, client_id=s.client_id, client_secret="x"), "invalid_client", ""),
+    ("two secrets", lambda s: s.token({**s.password_form(), "client_id": s.client_id, "client_secret": "x"},
+                                      auth=s.basic), "invalid_request", "more than one way"),
+    ("JSON", lambda s: s.session.post(s.ready["identity_url"] + "/oauth2/v1/token", json={}, timeout=20),
+     "invalid_request", "content type"),
+    ("repeated member", lambda s: s.token([("grant_type", "password")] * 2), "invalid_request", "repeated"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("form", "error", "text", "status"),
-    [case[1:] for case in BAD_ASSERTIONS],
-    ids=[case[0] for case in BAD_ASSERTIONS],
-)
-def test_bad_assertions(
-    sim: Caller, form: Callable[[Caller], dict[str, str]], error: str, text: str, status: int
-) -> None:
-    refused(sim.token(form(sim)), error, text, status)
+@pytest.mark.parametrize(("send", "error", "text"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_is_refused(sim: Caller, send: Send, error: str, text: str) -> None:
+    refused(send(sim), error, text)
 
 
-def test_signature_of_another_key(sim: Caller) -> None:
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    good = jwt.decode(sim.assertion(ADMIN), options={"verify_signature": False})
-    forged = jwt.encode(good, other, algorithm="RS256", headers={"kid": sim.ready["certificate_alias"]})
-    refused(sim.token(sim.jwt_form(assertion=forged)), "invalid_request", "signature")
+def test_audiences_and_lifetimes_are_settings(sim: Caller) -> None:
+    sim.control.settings(accepted_audiences=[sim.ready["identity_url"]])
+    refused(form(sim), "invalid_grant", "Audience validation failed")
+    sim.control.settings(accepted_audiences=[], max_assertion_lifetime=300)
+    refused(by_user(sim, exp=int(time.time()) + 3600), "invalid_request", "too long")
 
 
-def test_another_algorithm(sim: Caller) -> None:
-    good = jwt.decode(sim.assertion(ADMIN), options={"verify_signature": False})
-    key = Path(sim.ready["private_key_file"]).read_text()
-    for algorithm in ("RS512", "PS256"):
-        other = jwt.encode(good, key, algorithm=algorithm, headers={"kid": sim.ready["certificate_alias"]})
-        refused(sim.token(sim.jwt_form(assertion=other)), "invalid_request", "RS256")
-    unsigned = jwt.encode(good, None, algorithm="none", headers={"kid": sim.ready["certificate_alias"]})
-    refused(sim.token(sim.jwt_form(assertion=unsigned)), "invalid_request", "RS256")
+def test_an_access_token(sim: Caller) -> None:
+    reply = form(sim)
+    assert reply.json().keys() == {"access_token", "token_type", "expires_in"}
+    assert reply.headers["Cache-Control"] == "no-store"
+    found = claims(reply)
+    assert (found["sub"], found["sub_type"], found["exp"] - found["iat"]) == (ADMIN, "user", 100)
+    assert sim.ready["instances"]["dev"]["url"] in found["aud"]
+    sim.control.settings(access_token_ttl=7, app={"allowed_scopes": [sim.scope("prod")]})
+    reply = form(sim, scope=sim.scope("prod"))
+    assert (reply.json()["expires_in"], claims(reply)["exp"] - claims(reply)["iat"]) == (7, 7)
 
 
-def test_application_settings(sim: Caller) -> None:
-    app = sim.control.settings()["app"]
-    sim.control.settings(app={"active": False})
-    refused(sim.token(sim.jwt_form()), "invalid_client", "OAuth Client app is inactive", 401)
-    sim.control.settings(app={"active": True, "certificates": {}})
-    refused(sim.token(sim.jwt_form()), "invalid_client", "No certificate", 401)
-    sim.control.settings(app={"certificates": app["certificates"], "grants": ["jwt-bearer"]})
-    refused(sim.token(sim.jwt_form()), "server_error", "system error")
-    refused(sim.token(sim.password_form(), auth=sim.basic), "unauthorized_client", "not allowed")
-    sim.control.settings(app={"grants": app["grants"], "allowed_scopes": [sim.scope("prod")]})
-    refused(sim.token(sim.jwt_form()), "invalid_scope", "")
-    assert sim.token(sim.jwt_form(scope=sim.scope("prod"))).status_code == 200
+def test_a_token_without_a_user(sim: Caller) -> None:
+    reply = sim.token({"grant_type": "client_credentials", "scope": sim.scope()}, auth=sim.basic)
+    assert claims(reply)["sub_type"] == "client"
+    called = sim.oac("GET", "/system", token=reply.json()["access_token"])
+    assert (called.status_code, called.json()["servlet"]) == (500, "PublicAPIJerseyServlet")
 
 
-def test_system_error_can_be_a_500(sim: Caller) -> None:
+def test_users_that_may_sign_in(sim: Caller) -> None:
+    assert claims(by_user(sim, FEDERATED))["sub"] == FEDERATED
+    sim.control.user(INACTIVE, active=True)
+    assert claims(password(sim, INACTIVE))["sub"] == INACTIVE
+
+
+def test_a_system_error_can_be_a_500(sim: Caller) -> None:
     sim.control.settings(system_error_status=500)
-    form = sim.jwt_form(assertion=sim.assertion(ADMIN, header={"kid": "other"}))
-    refused(sim.token(form), "server_error", "system error", 500)
+    refused(by_user(sim, header={"kid": "other"}), "server_error", "system error", 500)
 
 
-def test_replayed_assertion_is_found_when_told_to_look(sim: Caller) -> None:
-    form = sim.jwt_form()
-    assert sim.token(form).status_code == 200
-    assert sim.token(form).status_code == 200
-    sim.control.settings(check_jti=True)
-    form = sim.jwt_form()
-    assert sim.token(form).status_code == 200
-    refused(sim.token(form), "invalid_grant", "already been used")
+def test_a_replayed_assertion_is_refused_only_by_a_setting(sim: Caller) -> None:
+    for check, second in ((False, 200), (True, 400)):
+        sim.control.settings(check_jti=check)
+        again = sim.jwt_form()
+        assert [sim.token(again).status_code for _ in range(2)] == [200, second]
+    refused(sim.token(again), "invalid_grant", "already been used")
 
 
-def test_longest_assertion(sim: Caller) -> None:
-    form = sim.jwt_form(assertion=sim.assertion(ADMIN, exp=int(time.time()) + 3600))
-    assert sim.token(form).status_code == 200
-    sim.control.settings(max_assertion_lifetime=300)
-    form["client_assertion"] = sim.assertion(sim.client_id)
-    refused(sim.token(form), "invalid_request", "too long")
-
-
-def test_clock_that_is_off_shows_in_the_date_header(sim: Caller) -> None:
+def test_a_clock_that_is_off_shows_in_the_date_header(sim: Caller) -> None:
     sim.control.settings(clock_offset=3600.0)
-    reply = sim.token(sim.jwt_form())
+    reply = form(sim)
     refused(reply, "invalid_request", "expired")
     real = sim.session.get(sim.ready["control_url"] + "/settings", timeout=20)
     apart = parsedate_to_datetime(reply.headers["Date"]) - parsedate_to_datetime(real.headers["Date"])
@@ -223,64 +186,30 @@ def test_clock_that_is_off_shows_in_the_date_header(sim: Caller) -> None:
 
 
 def test_basic_needs_form_encoding(sim: Caller) -> None:
-    form = sim.password_form()
-    assert sim.token(form, auth=sim.basic).status_code == 200
     plain = (sim.client_id, sim.ready["client_secret"])
-    reply = sim.token(form, auth=plain)
-    refused(reply, "invalid_client", "authentication failed", 401)
+    assert plain != sim.basic
+    reply = sim.token(sim.password_form(), auth=plain)
+    refused(reply, "invalid_client", "authentication failed")
     assert reply.headers["WWW-Authenticate"].startswith("Basic")
     sim.control.settings(basic_encoding="either")
-    assert sim.token(form, auth=plain).status_code == 200
+    assert sim.token(sim.password_form(), auth=plain).status_code == 200
 
 
-def test_wrong_client(sim: Caller) -> None:
-    form = sim.password_form()
-    refused(sim.token(form, auth=(sim.basic[0], "wrong")), "invalid_client", "failed", 401)
-    refused(sim.token(form, auth=("nobody", "wrong")), "invalid_client", "failed", 401)
-    refused(sim.token(form), "invalid_client", "failed", 401)
-    refused(sim.token({**form, "client_id": sim.client_id}), "invalid_client", "failed", 401)
-    secret = {"client_id": sim.client_id, "client_secret": "wrong"}
-    refused(sim.token({**form, **secret}), "invalid_client", "failed", 401)
-    both = {"client_id": sim.client_id, "client_secret": sim.ready["client_secret"]}
-    refused(sim.token({**form, **both}, auth=sim.basic), "invalid_request", "more than one way")
-
-
-def test_password_grant(sim: Caller) -> None:
-    assert claims(sim.token(sim.password_form(), auth=sim.basic))["sub"] == ADMIN
-    wrong = sim.password_form(password="wrong")
-    refused(sim.token(wrong, auth=sim.basic), "invalid_grant", "incorrect user name or password")
-    inactive = sim.password_form("oac.inactive@example.com")
-    refused(sim.token(inactive, auth=sim.basic), "invalid_grant", "not active")
-    sim.control.user("oac.inactive@example.com", active=True)
-    assert sim.token(inactive, auth=sim.basic).status_code == 200
-
-
-def test_malformed_posts(sim: Caller) -> None:
-    url = sim.ready["identity_url"] + "/oauth2/v1/token"
-    refused(sim.session.post(url, json=sim.password_form(), timeout=20), "invalid_request", "content type")
-    twice = "grant_type=password&grant_type=password"
-    headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    refused(sim.session.post(url, data=twice, headers=headers, timeout=20), "invalid_request", "repeated")
-    refused(sim.token({"scope": "x"}), "invalid_request", "grant_type")
+def test_counters_and_the_ledger(sim: Caller) -> None:
+    url, wrong = sim.ready["identity_url"] + "/oauth2/v1/token", user_assertion(sim)
     assert sim.session.get(url, timeout=20).status_code == 405
-
-
-def test_token_life_is_a_setting(sim: Caller) -> None:
-    sim.control.settings(access_token_ttl=7)
-    reply = sim.token(sim.jwt_form())
-    assert reply.json()["expires_in"] == 7
-    assert claims(reply)["exp"] - claims(reply)["iat"] == 7
-
-
-def test_counters_per_grant(sim: Caller) -> None:
-    sim.token(sim.jwt_form())
-    sim.token(sim.jwt_form("nobody"))
-    sim.token(sim.password_form(), auth=sim.basic)
+    assert sim.token({**wrong, "client_id": sim.client_id, "client_secret": "wrong"}).status_code == 401
+    issued = form(sim).json()["access_token"]
+    password(sim)
     counters = sim.control.counters()
     assert counters["grants"] == {"jwt-bearer": 2, "password": 1}
     assert counters["issued"] == {"jwt-bearer": 1, "password": 1}
     assert sim.control.calls("identity", "token") == 3
     assert counters["connections"]["identity"]["accepted"] == 1
+    secrets = sim.control.secrets()
+    seen = {item["value"]: item["name"] for item in secrets["seen"]}
+    names = [seen[value] for value in (wrong["assertion"], "wrong", issued)]
+    assert (names, secrets["forgotten"]) == (["assertion", "client_secret", "access_token"], 0)
 
 
 def test_discovery_and_keys(sim: Caller) -> None:
@@ -296,20 +225,3 @@ def test_discovery_and_keys(sim: Caller) -> None:
     assert jwt.decode(sim.access_token(), key, algorithms=["RS256"], audience=sim.ready["instances"]["dev"]["url"])
     sim.control.settings(signing_cert_public=True)
     assert sim.session.get(document["jwks_uri"], timeout=20).json() == keys
-
-
-def test_secret_really_needs_encoding(sim: Caller) -> None:
-    secret = sim.ready["client_secret"]
-    assert quote_plus(secret) != secret
-
-
-def test_the_ledger_holds_what_was_sent_and_what_was_issued(sim: Caller) -> None:
-    form = {"grant_type": JWT_BEARER, "scope": sim.scope(), "assertion": sim.assertion(ADMIN)}
-    token = sim.token({**form, "client_id": sim.client_id, "client_secret": "wrong"}, auth=None).json()
-    assert "access_token" not in token
-    issued = sim.token(form, auth=sim.basic).json()["access_token"]
-    seen = {item["value"]: item["name"] for item in sim.control.secrets()["seen"]}
-    assert seen[form["assertion"]] == "assertion"
-    assert seen["wrong"] == "client_secret"
-    assert seen[issued] == "access_token"
-    assert sim.control.secrets()["forgotten"] == 0

@@ -6,11 +6,8 @@ import http.client
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.simulator.sim_caller import Caller, encoded
+from tests.simulator.sim_caller import ADMIN, AUTHOR, COLLEAGUE, PIPELINE, SALES, Caller, encoded
 
-AUTHOR, COLLEAGUE = "oac.author@example.com", "oac.colleague@example.com"
-SALES = "/@Catalog/shared/Sales"
-PIPELINE = f"{SALES}/Pipeline"
 PERMISSIONS = {"read", "write", "list", "execute", "delete", "changePermission", "takeOwnership"}
 
 
@@ -21,20 +18,21 @@ def acl(sim: Caller, kind: str, plain: str) -> dict[str, list[str]]:
     return {line["accountGuid"]: [name for name, on in line["permissions"].items() if on] for line in reply.json()}
 
 
-def update(sim: Caller, kind: str, plain: str, lines: Any, *, user: str = "", **members: Any) -> Any:
+def update(sim: Caller, kind: str, plain: str, lines: Any, user: str = ADMIN, **members: Any) -> Any:
     path = f"/catalog/{kind}/{encoded(plain)}/actions/updateACL"
-    return sim.oac(
-        "POST", path, json={"aclList": lines, **members}, user=user or "oac.admin@example.com"
-    )  # fmt: skip
+    return sim.oac("POST", path, json={"aclList": lines, **members}, user=user)
 
 
 def line(account: str, *granted: str, kind: str = "User") -> dict[str, Any]:
     return {"accountGuid": account, "accountType": kind, "permissions": dict.fromkeys(granted, True)}
 
 
+def role(account: str, *granted: str) -> dict[str, Any]:
+    return line(account, *granted, kind="ApplicationRole")
+
+
 def test_the_list_of_an_item_is_that_of_its_folder(sim: Caller) -> None:
-    reply = sim.oac("POST", f"/catalog/workbooks/{encoded(PIPELINE)}/actions/getACL")
-    for entry in reply.json():
+    for entry in sim.oac("POST", f"/catalog/workbooks/{encoded(PIPELINE)}/actions/getACL").json():
         assert entry.keys() == {"accountGuid", "accountType", "accountDisplayName", "permissions"}
         assert entry["permissions"].keys() == PERMISSIONS
         assert entry["accountGuid"] == entry["accountDisplayName"].replace(" ", "")
@@ -44,54 +42,28 @@ def test_the_list_of_an_item_is_that_of_its_folder(sim: Caller) -> None:
 
 def test_a_length_is_needed(sim: Caller) -> None:
     address = urlsplit(sim.url(f"/catalog/folders/{encoded(SALES)}/actions/getACL"))
-    for length, status in ((None, 411), ("0", 200)):
-        connection = http.client.HTTPConnection(address.netloc, timeout=20)
-        connection.putrequest("POST", address.path)
-        connection.putheader("Authorization", f"Bearer {sim.access_token()}")
-        if length:
-            connection.putheader("Content-Length", length)
-        connection.endheaders()
-        reply = connection.getresponse()
-        body = reply.read()
-        connection.close()
-        assert (reply.status, b"Length Required" in body) == (status, status == 411)
+    connection = http.client.HTTPConnection(address.netloc, timeout=20)
+    connection.putrequest("POST", address.path)
+    connection.putheader("Authorization", f"Bearer {sim.access_token()}")
+    connection.endheaders()
+    reply = connection.getresponse()
+    assert (reply.status, b"Length Required" in reply.read()) == (411, True)
+    connection.close()
 
 
 def test_the_default_drops_everyone_else(sim: Caller) -> None:
-    reply = update(sim, "workbooks", PIPELINE, [line(COLLEAGUE, "read", "list")])
-    [only] = reply.json()
+    [only] = update(sim, "workbooks", PIPELINE, [line(COLLEAGUE, "read", "list")]).json()
     assert (only["accountGuid"], only["permissions"]["write"]) == (COLLEAGUE, False)
     assert acl(sim, "workbooks", PIPELINE) == {COLLEAGUE: ["read", "list"]}
     assert len(acl(sim, "folders", SALES)) == 3
-    assert sim.oac("GET", f"/catalog/workbooks/{encoded(PIPELINE)}", user=AUTHOR).status_code == 403
-    assert sim.oac("GET", f"/catalog/workbooks/{encoded(PIPELINE)}", user=COLLEAGUE).status_code == 200
-    assert sim.oac("GET", f"/catalog/workbooks/{encoded(PIPELINE)}").status_code == 200, "the owner"
+    item = f"GET /catalog/workbooks/{encoded(PIPELINE)}"
+    assert [sim.status(item, user=user) for user in (AUTHOR, COLLEAGUE, ADMIN)] == [403, 200, 200], "ADMIN owns it"
 
 
-def test_only_the_named_accounts(sim: Caller) -> None:
-    before = acl(sim, "workbooks", PIPELINE)
-    lines = [line("DVContentAuthor", "read", kind="ApplicationRole"), line(COLLEAGUE, "write")]
-    update(sim, "workbooks", PIPELINE, lines, updateMode="ReplaceMatchingAccounts")
-    after = acl(sim, "workbooks", PIPELINE)
-    assert after == {**before, "DVContentAuthor": ["read"], COLLEAGUE: ["write"]}
-    update(sim, "workbooks", PIPELINE, [line(COLLEAGUE)], updateMode="DeleteMatchingAccounts")
-    assert acl(sim, "workbooks", PIPELINE) == {**before, "DVContentAuthor": ["read"]}
-    update(sim, "workbooks", PIPELINE, [], updateMode="replaceAll")
-    assert acl(sim, "workbooks", PIPELINE) == {}
-
-
-def test_what_lies_below_follows_only_when_asked(sim: Caller) -> None:
-    before = acl(sim, "workbooks", PIPELINE)
+def test_a_new_item_takes_over_the_list_of_its_folder(sim: Caller) -> None:
     update(sim, "folders", SALES, [line(COLLEAGUE, "read")])
-    assert acl(sim, "workbooks", PIPELINE) == before
-    update(sim, "folders", SALES, [line(AUTHOR, "read")], updateMode="ReplaceMatchingAccounts", recursive=True)
-    assert acl(sim, "folders", SALES) == {COLLEAGUE: ["read"], AUTHOR: ["read"]}
-    assert acl(sim, "workbooks", PIPELINE) == {**before, AUTHOR: ["read"]}
-    page = f"{SALES}/Sales Dashboard/Page 1"
-    assert acl(sim, "dashboardpages", page) == {**before, AUTHOR: ["read"]}
-    made = sim.oac("POST", "/catalog/folders", json={"parentId": encoded(SALES), "name": "New"})
-    assert made.status_code == 200
-    assert acl(sim, "folders", f"{SALES}/New") == acl(sim, "folders", SALES), "a new item takes over its folder's"
+    assert sim.status("POST /catalog/folders", {"parentId": encoded(SALES), "name": "New"}) == 200
+    assert acl(sim, "folders", f"{SALES}/New") == {COLLEAGUE: ["read"]}
 
 
 def test_inheritance_can_be_live(sim: Caller) -> None:
@@ -103,28 +75,25 @@ def test_inheritance_can_be_live(sim: Caller) -> None:
 def test_what_is_refused(sim: Caller) -> None:
     before = acl(sim, "folders", SALES)
     for lines in (
-        None, {}, [1], [line("no.body@example.com", "read")], [line("No Role", "read", kind="ApplicationRole")],
-        [line("DV Content Author", "read", kind="ApplicationRole")],
-        [line(AUTHOR, "fly")], [{**line(AUTHOR), "permissions": {"read": "yes"}}], [line(AUTHOR, kind="Group")],
+        None, {}, [1], [line("no.body@example.com", "read")], [role("No Role", "read")],
+        [role("DV Content Author", "read")], [line(AUTHOR, "fly")],
+        [{**line(AUTHOR), "permissions": {"read": "yes"}}], [line(AUTHOR, kind="Group")],
     ):  # fmt: skip
         assert update(sim, "folders", SALES, lines).status_code == 400, lines
-    assert update(sim, "folders", SALES, [], updateMode="Merge").status_code == 400
-    assert update(sim, "folders", SALES, [], recursive="yes").status_code == 400
-    assert update(sim, "folders", SALES, [], user=AUTHOR).status_code == 403
+    for members, status in (({"updateMode": "Merge"}, 400), ({"recursive": "yes"}, 400), ({"user": AUTHOR}, 403)):
+        assert update(sim, "folders", SALES, [], **members).status_code == status
     assert update(sim, "folders", f"{SALES}/None", []).status_code == 404
     assert acl(sim, "folders", SALES) == before
 
 
 def test_roles_and_people_that_a_test_makes(sim: Caller) -> None:
+    ann, path = "ann@example.com", f"GET /catalog/folders/{encoded(SALES)}"
     assert "Sales Analysts" in sim.control.add_role("Sales Analysts")
     made = sim.control.add_user("Ann@example.com", roles=["DVContentAuthor"])
-    assert made["name"] == "ann@example.com"
-    sim.ready["users"]["ann@example.com"] = made["password"]
-    assert update(sim, "folders", SALES, [line("SalesAnalysts", "read", kind="ApplicationRole")]).status_code == 200
-    path = f"/catalog/folders/{encoded(SALES)}"
-    assert sim.oac("GET", path, user="ann@example.com").status_code == 403
-    sim.control.user("ann@example.com", roles=["DVContentAuthor", "Sales Analysts"])
-    assert sim.oac("GET", path, user="ann@example.com").status_code == 200
-    sim.control.remove_user("ann@example.com")
-    assert sim.oac("GET", path, user="ann@example.com").status_code == 401
-    del sim.ready["users"]["ann@example.com"]
+    assert made["name"] == ann
+    assert update(sim, "folders", SALES, [role("SalesAnalysts", "read")]).status_code == 200
+    assert sim.status(path, user=ann) == 403
+    sim.control.user(ann, roles=["DVContentAuthor", "Sales Analysts"])
+    assert sim.status(path, user=ann) == 200
+    sim.control.remove_user(ann)
+    assert sim.status(path, user=ann) == 401

@@ -1,9 +1,8 @@
-"""The subset of Logical SQL: what measures do, and what is refused. Rows are compared in `test_sim_sql_rows`."""
+"""The subset of Logical SQL: what is refused. Rows are compared in `test_sim_sql_rows`."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
@@ -20,60 +19,6 @@ ORDERS = "XSA('admin'.'Orders')"
 def expand(text: str) -> str:
     """`{Table.Column}` is a column of the subject area."""
     return re.sub(r"\{(.+?)\.(.+?)\}", rf'{SALES}."\1"."\2"', text)
-
-
-def rows(sim: Caller, query: str) -> list[list[Any]]:
-    return [list(row.values()) for row in Session(sim).rows(expand(query), maxRows=5000)]
-
-
-def stored(sim: Caller, query: str) -> list[list[Any]]:
-    return sim.control.data("dev", query)
-
-
-# ---------------------------------------------------------------------------------------------- measures
-
-
-def test_an_aggregate_around_a_measure_changes_nothing(sim: Caller) -> None:
-    [[plain, average, lowest, true_average]] = rows(
-        sim,
-        "SELECT {Facts.Revenue} a, AVG({Facts.Revenue}) b, MIN({Facts.Revenue}) c, "
-        f"AVG(OVERRIDEAGGR({{Facts.Revenue}})) d FROM {SALES}",
-    )
-    assert plain == average == lowest
-    assert [[plain, true_average]] == stored(sim, f'SELECT SUM("Facts.Revenue"), AVG("Facts.Revenue") FROM {SALES}')
-
-
-def test_a_measure_aggregates_before_arithmetic(sim: Caller) -> None:
-    [[ratio]] = rows(sim, f"SELECT {{Facts.Revenue}} / {{Facts.Quantity}} a FROM {SALES}")
-    assert [[ratio]] == stored(sim, f'SELECT SUM("Facts.Revenue") * 1.0 / SUM("Facts.Quantity") FROM {SALES}')
-
-
-def test_attributes_alone_are_combinations(sim: Caller) -> None:
-    assert rows(sim, f"SELECT {{Products.Category}} a FROM {SALES} ORDER BY 1") == [
-        [f"Category {number}"] for number in range(4)
-    ]
-    assert rows(sim, f"SELECT 0 a, 'x' b FROM {SALES}") == [[0, "x"]]
-
-
-def test_group_by_is_optional(sim: Caller) -> None:
-    query = f"SELECT {{Products.Category}} a, {{Facts.Revenue}} b FROM {SALES}"
-    assert rows(sim, f"{query} ORDER BY 1") == rows(sim, f"{query} GROUP BY {{Products.Category}} ORDER BY a ASC;")
-
-
-def test_the_checks_of_the_common_sql_provider(sim: Caller) -> None:
-    """Two checks as `SQLColumnCheckOperator` and `SQLTableCheckOperator` write them."""
-    one = "SELECT 'Region' AS col_name, 'null_check' AS check_type, n AS check_result FROM (SELECT SUM(CASE WHEN "
-    one += f"{{Customers.Region}} IS NULL THEN 1 ELSE 0 END) AS n FROM {SALES} ) AS sq"
-    two = "SELECT 'Day' AS col_name, 'min' AS check_type, n AS check_result FROM (SELECT COUNT(DISTINCT {Time.Day}) "
-    two += f"AS n FROM {SALES} WHERE {{Orders.Status}} = 'Open') AS sq"
-    found = rows(sim, f"SELECT col_name, check_type, check_result FROM ({one} UNION ALL {two}) AS check_columns")
-    assert found == [["Region", "null_check", 300], ["Day", "min", 181]]
-    table = "SELECT 'status' AS check_name, MIN(status) AS check_result FROM (SELECT CASE WHEN {Orders.Status} IN "
-    table += f"('Open', 'Delivered') THEN 1 ELSE 0 END AS status FROM {SALES} ) AS sq"
-    assert rows(sim, f"SELECT check_name, check_result FROM ({table}) AS check_table") == [["status", 0]]
-
-
-# --------------------------------------------------------------------------------------------- refusals
 
 
 def find(reference: str) -> Source:

@@ -10,7 +10,7 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -64,6 +64,16 @@ AREAS = (
 )  # fmt: skip
 
 
+def both(template: str, *parts: Pair | str) -> Pair:
+    """Fill a template in both languages; a part that is one text is the same in both."""
+    left, right = ([part if isinstance(part, str) else part[side] for part in parts] for side in (0, 1))
+    return template.format(*left), template.format(*right)
+
+
+def month(date: Pair) -> str:
+    return f"CAST(strftime('%m', {date[1]}) AS INTEGER)"
+
+
 @dataclass
 class Writer:
     """Writes one query twice.
@@ -74,22 +84,20 @@ class Writer:
 
     dice: random.Random
     area: Area
-    rows: list[Pair] = field(default_factory=list)
-
-    def literal(self, text: str) -> str:
-        return "'" + text.replace("'", "''") + "'"
 
     def text(self) -> tuple[Pair, str]:
         """A column of texts, and a text to compare it with."""
         name = self.dice.choice(sorted(self.area.texts))
-        return self.area.column(name), self.literal(self.dice.choice(self.area.texts[name]))
+        text = self.dice.choice(self.area.texts[name]).replace("'", "''")
+        return self.area.column(name), f"'{text}'"
 
     def date(self) -> tuple[Pair, Pair]:
         moment = f"2026-0{self.dice.randint(1, 6)}-{self.dice.randint(10, 28)}"
-        short = self.dice.random() < 0.5
-        written = f"DATE '{moment}'" if short else f"TIMESTAMP '{moment} 12:30:00'"
-        stored = f"'{moment} {'00:00:00.0' if short else '12:30:00.0'}'"
-        return self.area.column(self.dice.choice(self.area.dates)), (written, stored)
+        literals = (
+            (f"DATE '{moment}'", f"'{moment} 00:00:00.0'"),
+            (f"TIMESTAMP '{moment} 12:30:00'", f"'{moment} 12:30:00.0'"),
+        )
+        return self.area.column(self.dice.choice(self.area.dates)), self.dice.choice(literals)
 
     def number(self) -> tuple[Pair, str]:
         name = self.area.numbers[0]
@@ -98,20 +106,17 @@ class Writer:
 
     def test(self) -> Pair:
         """A condition on one attribute."""
-        no = self.dice.choice(["", "NOT "])
-        sign = self.dice.choice(["=", "<>", "<", ">", "<=", ">="])
-        (text, stored), literal = self.text()
-        (date, date_stored), (moment, moment_stored) = self.date()
-        (number, number_stored), digits = self.number()
+        no, sign = self.dice.choice(["", "NOT "]), self.dice.choice(["=", "<>", "<", ">", "<=", ">="])
+        (text, literal), (date, moment), (number, low) = self.text(), self.date(), self.number()
         parts: list[Pair] = [
-            (f"{text} {sign} {literal}", f"{stored} {sign} {literal}"),
-            (f"{text} {no}IN ({literal}, 'x')", f"{stored} {no}IN ({literal}, 'x')"),
-            (f"{text} {no}LIKE '%1%'", f"instr({stored}, '1') {'=' if no else '>'} 0"),
-            (f"{text} IS {no}NULL", f"{stored} {'NOTNULL' if no else 'ISNULL'}"),
-            (f"{date} {sign} {moment}", f"{date_stored} {sign} {moment_stored}"),
-            (f"{number} {no}BETWEEN {digits} AND {digits} + 50",
-             f"{no}({number_stored} >= {digits} AND {number_stored} <= {digits} + 50)"),
-            (f"MONTH({date}) {sign} 3", f"CAST(strftime('%m', {date_stored}) AS INTEGER) {sign} 3"),
+            both("{} {} {}", text, sign, literal),
+            both("{} {}IN ({}, 'x')", text, no, literal),
+            (f"{text[0]} {no}LIKE '%1%'", f"instr({text[1]}, '1') {'=' if no else '>'} 0"),
+            (f"{text[0]} IS {no}NULL", f"{text[1]} {'NOTNULL' if no else 'ISNULL'}"),
+            both("{} {} {}", date, sign, moment),
+            (f"{number[0]} {no}BETWEEN {low} AND {low} + 50",
+             f"{no}({number[1]} >= {low} AND {number[1]} <= {low} + 50)"),
+            (f"MONTH({date[0]}) {sign} 3", f"{month(date)} {sign} 3"),
         ]  # fmt: skip
         return self.dice.choice(parts)
 
@@ -119,58 +124,45 @@ class Writer:
         if depth == 0 or self.dice.random() < 0.4:
             return self.test()
         left, right = self.condition(depth - 1), self.condition(depth - 1)
-        word = self.dice.choice(["AND", "OR"])
-        if self.dice.random() < 0.3:
-            left = (f"NOT ({left[0]})", f"NOT ({left[1]})")
-        return f"({left[0]}) {word} ({right[0]})", f"({left[1]}) {word} ({right[1]})"
+        template = self.dice.choice(["({}) AND ({})", "({}) OR ({})", "(NOT ({})) AND ({})", "(NOT ({})) OR ({})"])
+        return both(template, left, right)
 
     def attribute(self) -> Pair:
-        (text, stored), literal = self.text()
-        (date, date_stored), _ = self.date()
-        (number, number_stored), digits = self.number()
-        when = self.test()
-        month = f"CAST(strftime('%m', {date_stored}) AS INTEGER)"
+        (text, literal), (date, _), (number, low), when = self.text(), self.date(), self.number(), self.test()
         parts: list[Pair] = [
-            (text, stored), (text, stored), (date, date_stored),
-            (f"YEAR({date})", f"CAST(strftime('%Y', {date_stored}) AS INTEGER)"),
-            (f"QUARTER_OF_YEAR({date})", f"CASE WHEN {month} <= 3 THEN 1 WHEN {month} <= 6 THEN 2 "
-             f"WHEN {month} <= 9 THEN 3 WHEN {month} <= 12 THEN 4 END"),
-            (f"UPPER({text})", f"upper({stored})"),
-            (f"IFNULL({text}, 'none')", f"coalesce({stored}, 'none')"),
-            (f"CASE WHEN {when[0]} THEN {number} - {digits} ELSE 2 * 3 END",
-             f"CASE WHEN {when[1]} THEN {number_stored} - {digits} ELSE 6 END"),
-            (f"CASE {text} WHEN {literal} THEN 'a' END", f"CASE WHEN {stored} = {literal} THEN 'a' END"),
+            text, text, date,
+            (f"YEAR({date[0]})", f"CAST(strftime('%Y', {date[1]}) AS INTEGER)"),
+            (f"QUARTER_OF_YEAR({date[0]})", f"({month(date)} + 2) / 3"),
+            both("UPPER({})", text),
+            (f"IFNULL({text[0]}, 'none')", f"coalesce({text[1]}, 'none')"),
+            both("CASE WHEN {} THEN {} - {} ELSE 2 * 3 END", when, number, low),
+            (f"CASE {text[0]} WHEN {literal} THEN 'a' END", f"CASE WHEN {text[1]} = {literal} THEN 'a' END"),
         ]  # fmt: skip
         return self.dice.choice(parts)
 
     def measure(self) -> Pair:
-        name = self.dice.choice(sorted(self.area.measures))
-        other = self.dice.choice(sorted(self.area.measures))
-        (written, stored), rule = self.area.column(name), self.area.measures[name]
-        right, right_stored = self.area.column(other)
-        (text, text_stored), _ = self.text()
+        first, second = (self.dice.choice(sorted(self.area.measures)) for _ in range(2))
+        (written, stored), (other, _) = self.area.column(first), self.area.column(second)
+        rule = self.area.measures[first]
+        total, more = (f'{self.area.measures[name]}("{name}")' for name in (first, second))
+        (text, _), when = self.text(), self.condition(1)
         aggregate = self.dice.choice(["SUM", "AVG", "MIN", "MAX", "COUNT"])
         trap = self.dice.choice(["AVG", "MIN", "MAX", "SUM"])
-        when = self.condition(1)
-        right_stored = f"{self.area.measures[other]}({right_stored})"
         parts: list[Pair] = [
-            (written, f"{rule}({stored})"),
-            (f"{trap}({written})", f"{rule}({stored})"),
+            (written, total),
+            (f"{trap}({written})", total),
             (f"{aggregate}(OVERRIDEAGGR({written}))", f"{aggregate}({stored})"),
             (f"FILTER({written} USING {when[0]})", f"{rule}({stored}) FILTER (WHERE {when[1]})"),
-            (f"{written} + 2 * {right}", f"{rule}({stored}) + 2 * {right_stored}"),
-            (f"{written} / ({right} * 0 + 4)", f"{rule}({stored}) / (4.0 + 0 * {right_stored})"),
-            (f"COUNT(DISTINCT {text})", f"COUNT(DISTINCT {text_stored})"),
+            (f"{written} + 2 * {other}", f"{total} + 2 * {more}"),
+            (f"{written} / ({other} * 0 + 4)", f"{total} / (4.0 + 0 * {more})"),
+            both("COUNT(DISTINCT {})", text),
             ("COUNT(*)", "COUNT(*)"),
-            (f"{aggregate if aggregate not in ('SUM', 'AVG') else 'MAX'}({text})",
-             f"{aggregate if aggregate not in ('SUM', 'AVG') else 'MAX'}({text_stored})"),
-            (f"SUM(CASE WHEN {when[0]} THEN 1 ELSE 0 END)", f"COUNT(*) FILTER (WHERE {when[1]})"),
-        ]  # fmt: skip
-        written, stored = self.dice.choice(parts)
-        if "SUM(CASE" in written:
+            both(f"{self.dice.choice(['MIN', 'MAX', 'COUNT'])}({{}})", text),
             # Of no rows, a sum is NULL and a count is 0.
-            stored = f"CASE WHEN COUNT(*) > 0 THEN {stored} END"
-        return written, stored
+            (f"SUM(CASE WHEN {when[0]} THEN 1 ELSE 0 END)",
+             f"CASE WHEN COUNT(*) > 0 THEN COUNT(*) FILTER (WHERE {when[1]}) END"),
+        ]  # fmt: skip
+        return self.dice.choice(parts)
 
     def query(self) -> tuple[str, str, bool]:
         """A query in both languages, and whether its rows have an order."""
@@ -181,10 +173,9 @@ class Writer:
         dice.shuffle(items)
         shown = ", ".join(f"{written} {dice.choice(['AS ', ''])}c{n}" for n, (written, _) in enumerate(items))
         stored = ", ".join(f"{stored} AS c{n}" for n, (_, stored) in enumerate(items))
-        logical = f"SELECT {dice.choice(['', 'DISTINCT '])}{shown} FROM {self.area.written}"
-        direct = f"SELECT DISTINCT {stored} FROM {self.area.stored}"
-        if "DISTINCT" not in logical.partition("c0")[0] and groups:
-            direct = direct.replace("SELECT DISTINCT", "SELECT", 1)
+        distinct = dice.choice(["", "DISTINCT "])
+        logical = f"SELECT {distinct}{shown} FROM {self.area.written}"
+        direct = f"SELECT {distinct if groups else 'DISTINCT '}{stored} FROM {self.area.stored}"
         if dice.random() < 0.7:
             written, plain = self.condition()
             logical, direct = f"{logical} WHERE {written}", f"{direct} WHERE {plain}"
@@ -203,17 +194,17 @@ class Writer:
                 logical, direct = f"{logical} UNION ALL {logical}", f"{direct} UNION ALL {direct}"
             return logical, direct, False
         if dice.random() < 0.5:
-            ways = [f"{n + 1}{dice.choice(['', ' DESC'])}" for n in range(len(items))]
+            keys = [dice.choice([str(n + 1), f"c{n}"]) for n in range(len(items))]
+            ways = [key + dice.choice(["", " ASC", " DESC"]) for key in keys]
             order = f" ORDER BY {', '.join(ways)}"
             skip, keep = dice.randint(1, 5), dice.randint(1, 40)
-            logical, direct = logical + order, direct + order
-            match dice.randint(0, 2):
-                case 0:
-                    logical += f" OFFSET {skip} ROWS FETCH FIRST {keep} ROWS ONLY"
-                    direct += f" LIMIT {keep} OFFSET {skip}"
-                case 1:
-                    logical, direct = f"{logical} FETCH FIRST {keep} ROWS ONLY", f"{direct} LIMIT {keep}"
-            return logical, direct, True
+            limits = (
+                ("", ""),
+                (f" FETCH FIRST {keep} ROWS ONLY", f" LIMIT {keep}"),
+                (f" OFFSET {skip} ROWS FETCH FIRST {keep} ROWS ONLY", f" LIMIT {keep} OFFSET {skip}"),
+            )
+            limit = dice.choice(limits)
+            return logical + order + limit[0], direct + order + limit[1], True
         return logical, direct, False
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+import airflow_provider_oac
+import oac_simulator
 from tools import hatch_readme, release, run_tests, setup_env
 from tools.size import lines_of_code
 
@@ -58,27 +60,12 @@ def test_a_lock_names_no_address(lock: Path) -> None:
 
 def test_lines_of_code_are_neither_blank_nor_comments_nor_docstrings(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
-    lines = [
-        '"""Two',
-        'lines."""',
-        "",
-        "# A comment.",
-        'TEXT = """kept',
-        "",
-        'whole"""',
-        "def f():",
-        '    "Doc."',
-        "    return 1",
-    ]
-    file.write_text("\n".join(lines))
+    file.write_text('"""Two\nlines."""\n\n# A comment.\nTEXT = """kept\n\nwhole"""\ndef f():\n    "Doc."\n    return 1')
     assert lines_of_code(file) == 5
 
 
 def test_provider_and_simulator_have_the_same_version() -> None:
-    assert (
-        importlib.import_module("oac_simulator").__version__
-        == importlib.import_module("airflow_provider_oac").__version__
-    )
+    assert oac_simulator.__version__ == airflow_provider_oac.__version__
 
 
 def test_links_of_the_long_description_are_absolute() -> None:
