@@ -266,6 +266,7 @@ class _Shared:
         """Store the result of a renewal, and retry for ``_STORE_PATIENCE`` seconds.
 
         :raises OACTokenStoreError: if the store still fails, which ends the chain.
+        :raises OACKilledError: if the task was told to stop.
         """
         io, store_entry, label = self.io, self.store_entry, self.settings.label
         used, began, pause = before.record.refresh_token, io.now(), POLL_INTERVAL
@@ -278,21 +279,27 @@ class _Shared:
                     # The record is stored already, or a person has signed in again, which takes precedence.
                     return
 
+        def lost(problem: OACTokenStoreError) -> str:
+            return (
+                f"The identity domain renewed {label}, but the new refresh token could not be stored. {problem} "
+                f"The former one is used up. Once the store works: {self.settings.login_step}"
+            )
+
         while True:
             try:
                 return await io.to_thread(store)
             except OACTokenStoreError as problem:
                 if io.now() - began >= _STORE_PATIENCE:
-                    raise OACTokenStoreError(
-                        f"The identity domain renewed {label}, but the new refresh token could not be stored. "
-                        f"{problem} The former one is used up. Once the store works: {self.settings.login_step}"
-                    ) from problem
+                    raise OACTokenStoreError(lost(problem)) from problem
                 log.warning("Could not store the new refresh token of %s yet; trying again. %s", label, problem)
             try:
                 await io.sleep(pause)
             except OACKilledError:
                 # A task that was told to stop has time for one more write only.
-                await io.to_thread(store)
+                try:
+                    await io.to_thread(store)
+                except OACTokenStoreError as problem:
+                    log.error("%s", lost(problem))
                 raise
             pause = min(2.0, pause * 2)
             # Even if the lock is lost, the write compares, so it does not replace what another process has stored.

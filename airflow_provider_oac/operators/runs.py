@@ -118,6 +118,7 @@ class RunningOperator(OACWorkOperator):
                 status=job.status,
             )
         summary = lazy.start_run.job_summary(job)
+        summary["job_id"] = summary["job_id"] or started.facts.job_id
         return {"work_request_id": started.work_request_id, "adopted": not own, **summary}
 
     def clean_up(self, started: Started, state: TaskState) -> None:

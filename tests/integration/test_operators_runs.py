@@ -13,7 +13,7 @@ from airflow_provider_oac.client.ids import catalog_id
 from airflow_provider_oac.client.rest import datasets
 from airflow_provider_oac.exceptions import OACApiError, OACKilledError, OACWorkRequestError
 from airflow_provider_oac.hooks.oac import OACHook
-from airflow_provider_oac.operators.runs import OACRunDataFlowOperator
+from airflow_provider_oac.operators.runs import OACReloadDatasetOperator, OACRunDataFlowOperator
 from oac_simulator.launch import Simulator
 from tests.integration.test_operators_runs_once import FLOW, ORDERS, QUICK, make, ran, statuses
 from tests.tasks import Task
@@ -128,6 +128,17 @@ def test_a_history_that_cannot_be_read_is_no_reason_to_fail(clean: Simulator, sa
     result = reload().attempt()
     assert (bool(result["work_request_id"]), result["job_id"]) == (True, None)
     assert "so the result has no rows" in said()
+
+
+def test_an_adopted_job_is_named_although_the_history_cannot_be_read_at_the_end(clean: Simulator) -> None:
+    class Unread(OACReloadDatasetOperator):
+        def complete(self, *arguments: Any) -> Any:
+            clean.control.fault(HISTORY + "/{jobId}", "status", status=403, times=None)
+            return super().complete(*arguments)
+
+    theirs = by_somebody_else(clean)
+    task = Task(lambda: Unread(task_id="reload", dataset=ORDERS, if_running="adopt", **QUICK))
+    assert (task.attempt()["job_id"], task.ti.xcoms.get("oac_job")) == (theirs, None)
 
 
 def test_keys_with_a_stray_quote_and_a_missing_history_are_understood(clean: Simulator) -> None:

@@ -205,12 +205,18 @@ class SharedStore:
         return [self.read(name) for name in names]
 
     def write(self, name: str, sealed: bytes, expected: bytes | None) -> bool:
-        self._trouble("written")
+        process, network = self._universe.kernel.process, self._universe.network
+        try:
+            self._trouble("written")
+        except OACTokenStoreError:
+            if process in network.unkept:
+                network.refused[process] += 1
+            raise
         if self._universe.kept.get(name) != expected:
             return False
         self._universe.kept[name] = sealed
-        if process := self._universe.kernel.process:
-            self._universe.network.unkept.discard(process)
+        if process:
+            network.unkept.discard(process)
         return True
 
     def delete(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,6 +35,8 @@ class Network:
         self._universe = universe
         #: Processes that got a new refresh token and have not kept it yet.
         self.unkept: set[Process] = set()
+        #: How often the store refused to keep it.
+        self.refused = Counter[Process]()
         #: Processes of which a request that changes something meets a fault.
         self.hot: set[Process] = set()
         #: Whether a new refresh token was lost, with the response or the process that it came to.

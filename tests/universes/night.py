@@ -208,6 +208,9 @@ class Night:
             operator.on_kill()
         worker.stopping.finish()
         kernel.first(worker.ended, kernel.timer(5.0))
+        if self.universe.network.refused[worker] > 1:
+            # The store failed at the last write, too, for which there is time.
+            self.universe.network.died(worker)
         if not worker.ended.done:
             self.universe.kill(worker)
         elif worker.ended.error is None:

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_oac.auth.shared_store import keep_sign_in, through_store
 from airflow_provider_oac.auth.store import Record
 from airflow_provider_oac.auth.token import Issued, Token
-from airflow_provider_oac.exceptions import OACAuthError, OACTokenStoreError
+from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError
 from airflow_provider_oac.transport.blocking import run
 from airflow_provider_oac.transport.io import Request, Response
 from tests.manual import Answer, ManualIO, response, unreachable
@@ -73,6 +73,28 @@ def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_ste
     assert "next" not in str(caught.value).split()
     assert 20 < sum(io.slept) < 60
     assert len(io.requests) == 1
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_task_that_is_told_to_stop_stores_the_new_refresh_token_or_says_that_it_is_lost(
+    caplog: pytest.LogCaptureFixture, works: bool
+) -> None:
+    backend = Dictionary()
+
+    def renew(_request: Request) -> Response:
+        backend.kept_is_full = True
+        return response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
+
+    class Stopped(ManualIO):
+        async def sleep(self, seconds: float) -> None:
+            backend.kept_is_full = not works
+            raise OACKilledError("The task was told to stop.")
+
+    place = store_entry(backend)
+    with pytest.raises(OACKilledError):
+        run(through_store(Stopped(renew), place, CHAIN))
+    assert (kept_in(place).refresh_token == "next") is works
+    assert ("could not be stored" in caplog.text) is not works
 
 
 def test_whoever_holds_the_lock_for_ever_is_named() -> None:
