@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from oac_simulator.mcp.data import read
 from oac_simulator.mcp.model import SOURCES, Source
 from oac_simulator.mcp.sql import translate
 from oac_simulator.mcp.sql_errors import QueryError
@@ -100,3 +106,17 @@ def test_what_is_outside_the_subset_is_named(query: str, construct: str) -> None
     said = refusal(query)
     assert "The simulator does not know" in said
     assert construct in said
+
+
+def test_first_queries_at_one_time_see_the_same_rows(tmp_path: Path) -> None:
+    world: Any = SimpleNamespace(store=SimpleNamespace(directory=tmp_path))
+    together = Barrier(8)
+
+    def count(_number: int) -> list[tuple[Any, ...]]:
+        together.wait()
+        return read(world, "dev", f'SELECT COUNT(*) FROM "{SOURCES[0].reference}"', 2)
+
+    with ThreadPoolExecutor(8) as threads:
+        counts = list(threads.map(count, range(8)))
+    assert counts == [read(world, "dev", f'SELECT COUNT(*) FROM "{SOURCES[0].reference}"', 2)] * 8
+    assert counts[0][0][0] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ _REGIONS = ("Americas", "Asia", "Europe", None)
 _STATUS = ("Delivered", "Open", "Returned")
 #: Beyond 2^53, so a client that reads numbers as floats corrupts it.
 FIRST_ORDER = 9_007_199_254_740_993
+#: The first queries of an instance may come at the same time, each in a thread of its own.
+_SEEDING = threading.Lock()
 _AFFINITY = {"NUMERIC": "NUMERIC", "VARCHAR": "TEXT", "DATE": "TEXT", "TIMESTAMP": "TEXT"}
 
 
@@ -70,21 +73,22 @@ def path_of(world: World, instance: str) -> Path:
 
 def _seeded(path: Path) -> Path:
     """Create the file with the first rows if it does not exist, and return its path."""
-    if path.exists():
-        return path
-    draft = path.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    os.close(os.open(draft, os.O_CREAT | os.O_RDWR, 0o600))
-    with closing(sqlite3.connect(draft)) as database, database:
-        for source in SOURCES:
-            columns = ", ".join(f'"{column.stored}" {_AFFINITY[column.type]}' for column in source.columns)
-            database.execute(f'CREATE TABLE "{source.reference}" ({columns})')
-            marks = ", ".join("?" * len(source.columns))
-            database.executemany(
-                f'INSERT INTO "{source.reference}" VALUES ({marks})',  # noqa: S608 - names of the model
-                _ROWS[source](),
-            )
-    return draft.replace(path)
+    with _SEEDING:
+        if path.exists():
+            return path
+        draft = path.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_RDWR, 0o600))
+        with closing(sqlite3.connect(draft)) as database, database:
+            for source in SOURCES:
+                columns = ", ".join(f'"{column.stored}" {_AFFINITY[column.type]}' for column in source.columns)
+                database.execute(f'CREATE TABLE "{source.reference}" ({columns})')
+                marks = ", ".join("?" * len(source.columns))
+                database.executemany(
+                    f'INSERT INTO "{source.reference}" VALUES ({marks})',  # noqa: S608 - names of the model
+                    _ROWS[source](),
+                )
+        return draft.replace(path)
 
 
 def change(world: World, instance: str, sql: str, parameters: Sequence[Any] = ()) -> list[list[Any]]:
