@@ -171,6 +171,9 @@ def test_an_item_without_permissions_is_left_out_only_if_it_is_gone(clean: Simul
     with pytest.raises(OACError, match=r"No list.*No file was written"):
         audit(**arguments)
     clean.control.fault(GET, "status", **fault)
+    result = audit(**arguments, unreadable="record")
+    assert (result["lines"], result["unreadable_count"]) == (result["items"], 1)
+    clean.control.fault(GET, "status", **fault)
     # The first item after the folder itself is a workbook.
     clean.control.fault("GET /catalog/workbooks/{urlBase64WorkbookId}", "status", status=404, times=None)
     result = audit(**arguments)

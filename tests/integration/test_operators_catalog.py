@@ -125,7 +125,9 @@ def test_a_retry_takes_a_folder_that_is_gone_for_deleted(clean: Simulator) -> No
     assert again.attempt() == {"path": SALES, "deleted": False}
 
 
-def test_a_folder_that_is_not_empty_or_not_there_is_not_deleted() -> None:
+def test_a_folder_is_deleted_unless_it_is_not_empty_or_not_there() -> None:
+    empty = does(OACCreateFolderOperator, path=f"{SALES}/Empty")["path"]
+    assert does(OACDeleteFolderOperator, path=empty) == {"path": empty, "deleted": True}
     with pytest.raises(OACConfigurationError, match=r"Sales' is not empty: .*recursive=True"):
         does(OACDeleteFolderOperator, path=SALES)
     with pytest.raises(AirflowFailException, match=r"was not found.* missing_ok=True treats this as success"):

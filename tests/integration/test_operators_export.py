@@ -19,6 +19,7 @@ from airflow_provider_oac.exceptions import (
     OACConfigurationError,
     OACContentError,
     OACError,
+    OACStorageError,
     OACWorkRequestError,
 )
 from airflow_provider_oac.hooks import defer_decision
@@ -132,6 +133,12 @@ def test_96_mib_pass_through_a_task_in_less_than_40_mib(make: Make, clean: Simul
 def test_an_export_that_nobody_would_fetch_is_refused_when_the_dag_is_read(make: Make) -> None:
     with pytest.raises(OACConfigurationError, match="wait_for_completion=False is not supported"):
         make(wait_for_completion=False)
+
+
+def test_a_store_that_is_not_there_is_found_before_an_export_is_ordered(make: Make, clean: Simulator) -> None:
+    with pytest.raises(OACStorageError, match="nowhere"):
+        Task(lambda: make(destination="nowhere://bucket/Revenue.pdf")).attempt()
+    assert ordered(clean) == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from airflow_provider_oac.exceptions import OACError, OACWaitTimeoutError, OACWo
 from airflow_provider_oac.operators.restore import OACRestoreSnapshotOperator
 from oac_simulator.launch import Simulator
 from tests.integration.restores import QUICK, Made, host, register, registered
-from tests.tasks import SEAL_PASSWORD, Connections, Task, backup_operator, first_event, names
+from tests.tasks import AUTHOR, SEAL_PASSWORD, Connections, Task, backup_operator, first_event, names
 
 POST, LOOK = "POST /snapshots", "GET /workRequests/{id}"
 RESTORE, SYSTEM = "POST /system/actions/restoreSnapshot", "GET /system"
@@ -183,6 +183,15 @@ def test_what_cannot_be_meant_is_refused(
     assert (restores(clean), safety_snapshots(clean)) == (0, [])
 
 
+def test_a_user_without_the_role_is_refused_before_anything_happens(
+    connections: Connections, clean: Simulator, snapshot: Made
+) -> None:
+    connections.oac("oac_prod", "prod", user=AUTHOR)
+    with pytest.raises(OACError, match="BI Service Administrator"):
+        RestoreTask(snapshot).attempt()
+    assert (restores(clean), safety_snapshots(clean)) == (0, [])
+
+
 def test_the_target_may_not_change_meanwhile(connections: Connections, clean: Simulator, snapshot: Made) -> None:
     task = RestoreTask(snapshot, deferrable=True)
     task.start()
@@ -296,9 +305,9 @@ def test_a_user_who_lost_the_role_by_the_restore_and_gets_it_back(
 # -- never twice
 
 
-def test_an_uncertain_submission_is_never_sent_again(clean: Simulator, snapshot: Made) -> None:
+def test_an_uncertain_submission_is_never_sent_again(clean: Simulator, snapshot: Made, store: bool) -> None:
     clean.control.fault(RESTORE, "drop_after")
-    task = RestoreTask(snapshot)
+    task = RestoreTask(snapshot, {"store": store})
     for again in ("a retry", "a Clear", "a Clear with another approval", ""):
         with pytest.raises(AirflowFailException, match=UNCERTAIN):
             task.attempt()

@@ -23,10 +23,11 @@ def test_a_poll_that_fails_before_the_deferral_is_logged_and_its_error_is_raised
     assert "The first poll failed, so this sensor polls in the worker" in said
 
 
-def test_one_that_is_told_to_stop_does_not_poll_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stopped(*_: Any) -> Any:
+class Stopped(OACSnapshotSensor):
+    def trigger(self, deadline: float) -> Any:
         raise OACKilledError("stop")
 
-    monkeypatch.setattr(OACSnapshotSensor, "trigger", stopped)
+
+def test_one_that_is_told_to_stop_does_not_poll_again() -> None:
     with pytest.raises(OACKilledError):
-        OACSnapshotSensor(task_id="wait", snapshot_name="x", oac_conn_id="oac_nowhere", deferrable=True).execute({})
+        Stopped(task_id="wait", snapshot_name="x", oac_conn_id="oac_nowhere", deferrable=True).execute({})

@@ -41,6 +41,16 @@ def test_a_folder_of_everybody_is_never_deleted_or_moved(path: str) -> None:
         Move("folders", ids.catalog_id(path), Place(SALES))
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_oac_is_asked_to_delete_what_is_below_a_folder_only_if_that_is_wanted(recursive: bool) -> None:
+    """While the search index is not ready, only OAC can refuse a folder that is not empty."""
+    no_index = response(503, '{"code": "SearchIndexNotReady"}')
+    io = answering(lambda _age, request: no_index if "search" in request.url else response(200, "{}"))
+    assert run(io, delete_folder(SALES, recursive=recursive, missing_ok=True))
+    (deletion,) = asked(io, "DELETE")
+    assert ("recursive=true" in deletion.url) is recursive
+
+
 @pytest.mark.parametrize("path", ["/@Catalog/shared//Old", "/shared/ /Old", "/@Catalog/shared/Sales/../..", "//shared"])
 def test_a_path_with_an_empty_part_may_lead_anywhere(path: str) -> None:
     with pytest.raises(OACConfigurationError, match=r"(an empty part or|the content of all users).*renders to"):

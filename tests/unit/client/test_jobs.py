@@ -104,6 +104,13 @@ def test_a_log_tells_each_task_and_which_of_them_failed() -> None:
     ]
 
 
+def test_a_summary_has_what_each_task_took() -> None:
+    assert job_summary(job(jobTasks=tasks("SUCCEEDED")))["tasks"] == [{
+        "name": "T0", "status": "SUCCEEDED", "source": "ADW", "target": "OAC", "rows": 1000, "bytes": 20480,
+        "seconds": 4, "rows_per_second": 250.0, "throughput": 12.5,
+    }]  # fmt: skip
+
+
 def test_a_summary_and_a_log_are_bounded_and_keep_the_failures() -> None:
     many = tasks(*["SUCCEEDED"] * 1000, *["FAILED"] * 3)
     many[0]["taskName"] = "x" * 10_000

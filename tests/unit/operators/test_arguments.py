@@ -306,4 +306,5 @@ def test_native_rendering_gives_numbers() -> None:
 def test_the_message_says_what_to_do(name: str, arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(OACConfigurationError, match=re.escape(says)) as failure:
         make(KINDS[name], **arguments)
+    assert str(failure.value).startswith(f"Task 'a_task': {next(iter(arguments))} ")
     assert "secret" not in str(failure.value)
