@@ -120,7 +120,7 @@ def test_a_failed_task_tells_nothing(clean: Simulator) -> None:
 
 
 def test_airflow_knows_the_scheme() -> None:
-    assert Asset("oac://OAC.example.com/snapshots/nightly/").uri == "oac://oac.example.com/snapshots/nightly"
+    assert Asset("oac://OAC.example.com/catalog/shared/Sales/").uri == "oac://oac.example.com/catalog/shared/Sales"
     for given in ("oac:///snapshots/nightly", "oac://oac.example.com/"):
         with pytest.raises(ValueError, match="An oac:// URI names"):
             sanitize_uri(urlsplit(given))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,7 +90,9 @@ def test_a_failure_is_told_with_the_newest_snapshot(mail: Mailbox, clean: Simula
     assert "the bucket is &lt;gone&gt;" in body
 
 
-def test_a_missing_backup_is_told_and_the_callback_of_a_dag_names_the_run(mail: Mailbox) -> None:
+def test_a_missing_backup_is_told_and_the_callback_of_a_dag_names_the_run(
+    mail: Mailbox, said: Callable[[], str]
+) -> None:
     subject, body = notified(mail, backup("weekly"), MISSED)
     late = "did not come in time: the run scheduled__1 of oac_nightly_backup missed its deadline"
     assert subject == f"OAC backup weekly {late}"
@@ -99,8 +101,9 @@ def test_a_missing_backup_is_told_and_the_callback_of_a_dag_names_the_run(mail: 
     assert "failed: the run scheduled__1 of a_dag (task_failure)." in notified(mail, backup(), of_dag)[1]
     mail.messages.clear()
     # Without addresses it is a line of the log.
-    backup(to=None).notify(FAILED)
-    assert mail.messages == []
+    said()
+    backup(to=None).notify({**FAILED, "exception": RuntimeError("only logged")})
+    assert (mail.messages, "only logged" in said()) == ([], True)
 
 
 @AWAITED

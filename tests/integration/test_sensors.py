@@ -100,6 +100,11 @@ def missing_item(clean: Simulator) -> Made:
     return item(clean, NEW)
 
 
+def unmodified_item(clean: Simulator) -> Made:
+    kind, arguments = item(clean)
+    return kind, {**arguments, "modified_since": datetime(2026, 1, 6, tzinfo=UTC)}
+
+
 def forbidden_item(clean: Simulator) -> Made:
     clean.control.fault(ITEM, "status", status=403, times=None)
     return item(clean)
@@ -152,6 +157,7 @@ def test_what_stays_fails_at_once_and_is_skipped_if_it_may_never_fail(
         (long_work, None),
         (old_snapshot, r"Last poll: The newest snapshot of nightly is nightly--dev--.*, more than 1"),
         (missing_item, None),
+        (unmodified_item, r"Last poll: .*: last modified 2026-01-05T08:00:00"),
     ],
 )
 def test_a_timeout_is_that_of_every_sensor_and_soft_fail_skips(

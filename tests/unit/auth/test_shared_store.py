@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from airflow_provider_oac.auth.shared_store import keep_sign_in, through_store
-from airflow_provider_oac.auth.store import Record
+from airflow_provider_oac.auth.store import Attempt, Record
 from airflow_provider_oac.auth.token import Issued, Token
 from airflow_provider_oac.exceptions import OACAuthError, OACKilledError, OACTokenStoreError
 from airflow_provider_oac.transport.blocking import run
@@ -19,6 +19,7 @@ from tests.unit.auth.stores import CHAIN, Dictionary, kept_in, store_entry
 CONSUMED = response(
     400, json.dumps({"error": "invalid_grant", "error_description": "The token has already been consumed"})
 )
+RENEWED = response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,13 @@ def test_a_new_sign_in_ends_it_at_once() -> None:
     assert [request.url for request in io.requests] == [CHAIN.token_url, CHAIN.revocation_url]
 
 
+def test_a_process_that_died_before_its_request_left_costs_nothing() -> None:
+    io, place = ManualIO(lambda _request: RENEWED), store_entry(Dictionary())
+    place.put(Record(refresh_token="unused", attempt=Attempt(io.time - 60, "another process")))
+    assert run(through_store(io, place, CHAIN)).access_token == "a"
+    assert (kept_in(place).refresh_token, kept_in(place).attempt) == ("next", None)
+
+
 @pytest.mark.parametrize("answer", [response(200, ""), CONSUMED, unreachable()], ids=["revoked", "refused", "away"])
 def test_a_new_sign_in_revokes_the_former_refresh_token(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
     io, place = ManualIO(lambda _request: answer), store_entry(Dictionary())
@@ -64,7 +72,7 @@ def test_a_store_that_never_takes_the_new_refresh_token_is_given_up_with_the_ste
 
     def renew(_request: Request) -> Response:
         backend.kept_is_full = True
-        return response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
+        return RENEWED
 
     io = ManualIO(renew)
     said = r"could not be stored.*used up.*login --oac-conn-id oac_default"
@@ -83,7 +91,7 @@ def test_a_task_that_is_told_to_stop_stores_the_new_refresh_token_or_says_that_i
 
     def renew(_request: Request) -> Response:
         backend.kept_is_full = True
-        return response(200, json.dumps({"access_token": "a", "refresh_token": "next", "expires_in": 100}))
+        return RENEWED
 
     class Stopped(ManualIO):
         async def sleep(self, seconds: float) -> None:
@@ -95,6 +103,19 @@ def test_a_task_that_is_told_to_stop_stores_the_new_refresh_token_or_says_that_i
         run(through_store(Stopped(renew), place, CHAIN))
     assert (kept_in(place).refresh_token == "next") is works
     assert ("could not be stored" in caplog.text) is not works
+
+
+def test_who_asks_for_a_new_token_gets_one_although_another_process_renews_at_the_moment() -> None:
+    backend = Dictionary()
+    backend.locked = True
+
+    class Waiting(ManualIO):
+        async def sleep(self, seconds: float) -> None:
+            backend.locked = False
+
+    io, place = Waiting(lambda _request: RENEWED), store_entry(backend)
+    place.put(Record(refresh_token="first").with_token(Token("former", io.time, 100)))
+    assert run(through_store(io, place, CHAIN, past=True)).access_token == "a"
 
 
 def test_whoever_holds_the_lock_for_ever_is_named() -> None:
