@@ -82,15 +82,17 @@ class TestStale:
     def test_while_one_renews_the_others_use_the_old_token(self, session: Session) -> None:
         io = ManualIO(issuing())
         text(session, io)
-        others: list[str] = []
+        others: list[tuple[str, list[float]]] = []
 
         def answer(request: Request) -> Answer:
-            others.extend(_aside(session.token(ManualIO(in_turn(), now=io.time))) for _ in range(3))
+            for aside in [ManualIO(in_turn(), now=io.time) for _ in range(3)]:
+                others.append((_aside(session.token(aside)), aside.slept))
             return issued(2)
 
         io._answer = answer
         assert text(session, at(io, 80)) == "token-2"
-        assert others == ["token-1"] * 3
+        # None of them waits.
+        assert others == [("token-1", [])] * 3
 
     @pytest.mark.parametrize(
         ("failure", "pause"),

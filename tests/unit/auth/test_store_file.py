@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,17 @@ def test_the_file_is_replaced_and_not_written_into(store: FileStore, folder: Pat
     with (folder / TOKEN_FILE).open("rb") as former:
         store.write(NAME, b"2", b"1")
         assert former.read() == b"1"
+
+
+def test_readers_always_see_a_whole_file(store: FileStore) -> None:
+    texts = [bytes([number]) * 200_000 for number in range(2)]
+    store.write(NAME, texts[0], None)
+    changes = [(texts[1], texts[0]), texts] * 30
+    with ThreadPoolExecutor(1) as thread:
+        written = thread.submit(lambda: [store.write(NAME, new, old) for new, old in changes])
+        while not written.done():
+            assert store.read(NAME) in texts
+    assert all(written.result())
 
 
 def left(path: Path, _elsewhere: Path) -> None:
@@ -231,13 +243,17 @@ def test_a_full_disk_loses_nothing_and_leaves_nothing(store: FileStore, folder: 
 
 
 def test_only_one_has_the_lock(store: FileStore) -> None:
-    lock, other = store.lock(NAME, 1), store.lock(NAME, 1)
+    lock, other, of_another = store.lock(NAME, 1), store.lock(NAME, 1), store.lock("b" * 64, 1)
     assert lock.acquire()
     assert lock.extend()
     assert not other.acquire()
+    assert not other.extend()
     other.release()
     assert not other.acquire()
-    lock.release()
+    assert of_another.acquire()
+    for _ in range(2):
+        lock.release()
+        of_another.release()
     assert not lock.extend()
     assert other.acquire()
     other.release()

@@ -20,9 +20,9 @@ THREE = [snapshot(named(age), id=f"s{age}") for age in (1, 3, 2)]
 
 
 def pruned(
-    *listed: Snapshot, keep: int = 1, max_delete: int = 10, **details: Any
+    *listed: Snapshot, keep: int = 1, max_delete: int = 10, status: int = 200, **details: Any
 ) -> tuple[ManualIO, list[str], PrunePlan]:
-    io = answering(lambda _age, request: listing(*listed) if request.method == "GET" else response())
+    io = answering(lambda _age, request: listing(*listed) if request.method == "GET" else response(status))
     lines: list[str] = []
     io.time += AGE
     plan = run(io, prune(OWN, Retention(keep_last=keep), max_delete=max_delete, **details), lines.append)
@@ -34,8 +34,10 @@ def deleted(io: ManualIO) -> list[str]:
     return [request.url.partition("/snapshots/")[2] for request in asked(io, "DELETE")]
 
 
-def test_the_oldest_go_first_with_their_files_and_each_has_a_line() -> None:
-    io, lines, plan = pruned(*THREE)
+# A snapshot that is gone already is no error.
+@pytest.mark.parametrize("status", [200, 404])
+def test_the_oldest_go_first_with_their_files_and_each_has_a_line(status: int) -> None:
+    io, lines, plan = pruned(*THREE, status=status)
     assert deleted(io) == ["s3?deleteStorage=true", "s2?deleteStorage=true"]
     assert lines == [
         f"Keeping {named(1)}: the newest.",

@@ -31,3 +31,7 @@ def test_bytes_are_sent_as_they_are() -> None:
 def test_no_header_of_a_call_replaces_the_token_and_an_empty_object_is_a_body() -> None:
     sent = request("POST", body={}, headers={"Authorization": "Basic x"})
     assert (sent.headers["Authorization"], sent.body) == ("Bearer access", b"{}")
+
+
+def test_only_an_empty_post_says_that_it_is_empty() -> None:
+    assert [request(method).body for method in ("POST", "GET", "DELETE")] == [b"", None, None]

@@ -99,6 +99,7 @@ def test_a_launch(world: World, details: dict[str, Any], launched: Launched) -> 
     assert world.launch(**details) == launched
     assert world.posts == []
     if launched == NEW:
+        assert "the request to reload dataset 'admin'.'Orders'" in world.lines[0]
         assert "does not show who requested it" in world.lines[-1]
 
 
