@@ -31,7 +31,7 @@ from tools.oac_connections import (
 )
 from tools.stack import AirflowStack
 
-GRANTS = ("jwt_assertion", "password", "refresh_token")
+GRANTS = ("jwt_assertion", "password", "refresh_token", "device_code")
 #: Instances for tasks that get killed, so that what they leave behind concerns no other test.
 SPARES = ("spare-1", "spare-2")
 # Seconds for a test, the start of Airflow included. What is waited for in it ends earlier, and says why.

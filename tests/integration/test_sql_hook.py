@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.common.sql.operators import sql as operators
 from airflow.providers.common.sql.operators.generic_transfer import GenericTransfer
 
+from airflow_provider_oac import _compat
 from airflow_provider_oac._compat import BaseHook
 from airflow_provider_oac.client.sql import dbapi
 from airflow_provider_oac.exceptions import OACConfigurationError, OACError
@@ -173,6 +175,21 @@ def test_data_frames() -> None:
     frame = hook.get_df(COUNT, df_type="polars")
     assert isinstance(frame, polars.DataFrame)
     assert frame.rows() == [(1200,)]
+
+
+@pytest.mark.usefixtures("clean")
+def test_hook_lineage_hears_the_text_the_parameters_and_the_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    lineage = pytest.importorskip("airflow.providers.common.sql.hooks.lineage")
+    # Airflow's own, which it gives only where a plugin reads it.
+    collector = import_module(_compat.get_hook_lineage_collector.__module__).HookLineageCollector()
+    if not hasattr(collector, "add_extra"):
+        pytest.skip("the collector has extras from Airflow 3.2 on")
+    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
+    hook, values = OACSqlHook(), ["Category 1", "Category 2"]
+    hook.get_records(ROWS, values)
+    (extra,) = collector.collected_assets.extra
+    assert (extra.context, extra.key) == (hook, "sql_job")
+    assert (extra.value["sql"], extra.value["sql_parameters"], extra.value["row_count"]) == (ROWS, values, 2)
 
 
 @pytest.mark.usefixtures("openlineage")

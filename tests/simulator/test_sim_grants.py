@@ -96,7 +96,7 @@ def test_ways_to_sign_in(sim: Caller, send: Send) -> None:
     assert claims(send(sim))["sub"] == ADMIN
 
 
-#: A name, the request, the error, and words of its description. More are in tests/integration/test_sign_in_errors.py.
+#: A name, the request, the error, and words of its description. More are in tests/integration/test_sign_in.py.
 REFUSED: list[tuple[str, Send, str, str]] = [
     ("expired", lambda s: by_user(s, exp=int(time.time()) - 120), "invalid_request", "expired"),
     ("from the future", lambda s: by_user(s, iat=int(time.time()) + 600), "invalid_request", "not valid yet"),

@@ -6,6 +6,7 @@ answers and errors, pages of tools, lost sessions, old names, and cut rows are s
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,20 @@ def test_events_begin_with_a_comment_and_a_notification(sim: Caller) -> None:
         assert (events[2].count("\ndata:") > 1) is (form == "sse_lines")
     sim.control.fault(LIST, "short", at=40)
     assert Session(sim).post("tools/list").content == b': keep-alive\n\nevent: message\ndata: {"jso'
+
+
+def test_a_body_without_a_charset_is_read_as_latin_1(sim: Caller) -> None:
+    call = {
+        "name": "oracle_analytics-execute_logical_sql",
+        "arguments": {"query": "SELECT 'ế' a FROM \"Sales History\""},
+    }
+    message = {**PING, "method": "tools/call", "params": call}
+    raw, kind = json.dumps(message, ensure_ascii=False).encode(), "application/json"
+    for body, charset, text in (
+        (message, "", "ế"), (raw, "; charset=utf-8", "ế"), (raw, "", "ế".encode().decode("latin-1")),
+    ):  # fmt: skip
+        found = answer(Session(sim).send(body, {"Content-Type": kind + charset}))["result"]["content"][0]["text"]
+        assert json.loads(found)["batches"][0]["data"] == [{"a": text}]
 
 
 def test_the_token_is_checked_as_for_the_rest_api(sim: Caller) -> None:

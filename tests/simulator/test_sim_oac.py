@@ -24,6 +24,11 @@ def test_tokens_that_are_not_good(sim: Caller) -> None:
         reply = sim.oac("GET", "/system", token=token)
         assert (reply.status_code, text in reply.json()["message"]) == (401, True)
         assert 'error="invalid_token"' in reply.headers["WWW-Authenticate"]
+    token = sim.access_token()
+    for seconds, status in ((90.0, 200), (101.0, 401)):
+        sim.control.settings(clock_offset=seconds)
+        assert sim.status("GET /system", token=token) == status
+    assert "expired" in sim.oac("GET", "/system", token=token).headers["WWW-Authenticate"]
 
 
 def test_a_missing_role_looks_like_a_bad_token(sim: Caller) -> None:
@@ -108,6 +113,16 @@ def test_create_writes_a_file(sim: Caller) -> None:
     assert packed == sim.control.content("dev")
 
 
+@pytest.mark.parametrize("where", ["header", "body"])
+def test_the_id_of_a_work_request_is_in_one_place(sim: Caller, where: str) -> None:
+    sim.control.settings(work_request_id_in=where)
+    reply = sim.oac("POST", "/snapshots", json=sim.snapshot_body())
+    assert ("oa-work-request-id" in reply.headers, b"workRequestId" in reply.content) == (
+        where == "header",
+        where == "body",
+    )
+
+
 def test_a_bar_opens_with_its_password_only(sim: Caller) -> None:
     content = sim.control.content("dev")
     data = bar.seal(content, "dev", SEAL)
@@ -151,6 +166,13 @@ def test_what_cannot_be_registered_or_restored(sim: Caller) -> None:
     assert items(sim) == []
     unknown = {"snapshot": {"id": "0", "password": SEAL}}
     assert sim.status("POST /system/actions/restoreSnapshot", unknown) == 404
+
+
+def test_an_instance_can_be_away_while_it_is_restored(sim: Caller) -> None:
+    restore = {"snapshot": {"id": sim.snapshot(), "password": SEAL}}
+    sim.control.settings(restore_outage=True, work_seconds=600.0)
+    assert sim.status("POST /system/actions/restoreSnapshot", restore) == 202
+    assert [sim.status("GET /system", instance=name) for name in ("dev", "prod")] == [503, 200]
 
 
 def test_listed_early_or_late(sim: Caller) -> None:

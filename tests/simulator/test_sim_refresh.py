@@ -127,7 +127,9 @@ def test_the_page_refuses_posts_from_elsewhere_and_escapes(sim: Caller) -> None:
 
 def test_a_code_is_denied_expires_and_may_be_polled_too_fast(sim: Caller) -> None:
     codes = start(sim)
-    assert start(sim, response_type="code")["error"] == "invalid_request"
+    wrong = ({"response_type": "code"}, {"client_id": "x"}, {"scope": "x"})
+    errors = [start(sim, **changes)["error"] for changes in wrong]
+    assert errors == ["invalid_request", "invalid_client", "invalid_scope"]
     assert codes.keys() == {"device_code", "user_code", "verification_uri", "expires_in"}
     assert codes["verification_uri"] == f"{sim.ready['identity_url']}/ui/v1/device"
     assert (codes["expires_in"], len(codes["user_code"])) == (300, 8)
@@ -139,6 +141,10 @@ def test_a_code_is_denied_expires_and_may_be_polled_too_fast(sim: Caller) -> Non
     sim.control.settings(clock_offset=301.0)
     assert error(poll(sim, late["device_code"]))[0] == "expired_token"
     assert error(poll(sim, "unknown"))[0] == "invalid_grant"
+    sim.control.settings(device_send_interval=True, device_interval=0)
+    eager = start(sim)
+    assert eager["interval"] == 0
+    assert [error(poll(sim, eager["device_code"]))[0] for _ in range(2)] == ["authorization_pending"] * 2
 
 
 def test_a_public_client_needs_no_secret(sim: Caller) -> None:
