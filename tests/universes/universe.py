@@ -201,6 +201,9 @@ class Universe:
         what = self.chance.event(f"at {where}", self.plan.happenings, rate)
         if what and self._happens(what, process):
             self.tell(f"{what}: {process.name} at {where}")
+            if what == ORPHANED and self.chance.event("lives on", ["late"], 0.5):
+                # Its machine froze, and Airflow starts another try meanwhile.
+                self.kernel.wait(self.kernel.timer(1200.0 * self.chance.random("late")))
         if what and process.dead:
             self._vanish(process)
 
