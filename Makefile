@@ -16,7 +16,7 @@ help:
 	@echo "make soak      ten minutes of DAG runs with random faults: fails if anything leaks, is lost, or is there twice"
 	@echo "make docs      the site of docs/ in build/site (part of make test)"
 	@echo "make test-faults    each row of the fault matrix, as a table (the most telling cells are part of make test)"
-	@echo "make universes      10,000 simulated nights for each operator: about an hour and a half on two cores (part of make test: three minutes)"
+	@echo "make universes      10,000 simulated nights for each operator: an hour to an hour and a half on two cores (part of make test: three minutes)"
 	@echo "make mutants   change the pure rules one operator at a time: the unit tests must notice 85 % (not part of make test)"
 	@echo "make check     the quick loop: lint, types, unit and contract tests"
 	@echo "make bench     what it costs beside its peers and the floor; writes docs/benchmarks.md"
