@@ -201,8 +201,10 @@ class Universe:
         what = self.chance.event(f"at {where}", self.plan.happenings, rate)
         if what and self._happens(what, process):
             self.tell(f"{what}: {process.name} at {where}")
-            if what == ORPHANED and self.chance.event("lives on", ["late"], 0.5):
-                # Its machine froze, and Airflow starts another try meanwhile.
+            renews = self.plan.leases and any(holder is process for _, holder, _ in self.locks.values())
+            if what == ORPHANED and not renews and self.chance.event("lives on", ["late"], 0.5):
+                # Its machine froze, and Airflow starts another try meanwhile. A freeze longer than a lease can cost the
+                # chain of refresh tokens: see docs/token-store.md.
                 self.kernel.wait(self.kernel.timer(1200.0 * self.chance.random("late")))
         if what and process.dead:
             self._vanish(process)
