@@ -210,9 +210,15 @@ class TaskState:
             self._store.set(_KEY, record)
 
     def claim(self) -> None:
-        """Make this try the current one. An earlier try whose process is still alive then sends nothing more."""
+        """Make this try the current one. An earlier try whose process is still alive then sends nothing more.
+
+        :raises OACSupersededError: if a later try has begun, because this one froze before it came here.
+        """
         _parents.setdefault(os.getpid(), os.getppid())
         if self._store is not None:
+            claim = self._store.get(_CURRENT)
+            if isinstance(claim, dict) and claim.get("try_number", 0) > self.key.try_number:
+                raise self._superseded(f"another try has taken over ({claim})")
             self._store.set(_CURRENT, self._claim)
 
     def check_current(self) -> None:
@@ -234,10 +240,13 @@ class TaskState:
                 why = f"another try has taken over ({claim})"
             current = claim == self._claim
         if not current:
-            raise OACSupersededError(
-                f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing more: {why}, so another try may "
-                "send the same. Next step: read the log of the latest try."
-            )
+            raise self._superseded(why)
+
+    def _superseded(self, why: str) -> OACSupersededError:
+        return OACSupersededError(
+            f"Try {self.key.try_number} of task {self.key.task_id!r} sends nothing more: {why}, so another try may "
+            "send the same. Next step: read the log of the latest try."
+        )
 
     def attempts(self, intent: Callable[[Any], dict[str, Any]] = lambda _clue: {}) -> lazy.submit.Attempts:
         """The callbacks of this task before and after each attempt to send a request.

@@ -78,6 +78,15 @@ def test_a_task_that_is_not_mapped_has_the_index_minus_one() -> None:
     assert TaskKey.of({"ti": ti}).map_index == -1
 
 
+def test_a_try_that_froze_before_it_began_does_not_take_over_from_a_later_one() -> None:
+    store = StateStore()
+    early, late = memory(store, try_number=1), memory(store, try_number=2)
+    late.claim()
+    with pytest.raises(OACSupersededError, match="Try 1 of task .* another try has taken over"):
+        early.claim()
+    late.check_current()
+
+
 def test_without_a_store_a_try_whose_supervisor_is_gone_is_not_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_oac.operators.task_state._parents", {})
     memory = TaskState({"ti": TaskInstance("t", 1, 1)})
