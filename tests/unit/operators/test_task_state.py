@@ -82,7 +82,7 @@ def test_a_try_that_froze_before_it_began_does_not_take_over_from_a_later_one() 
     store = StateStore()
     early, late = memory(store, try_number=1), memory(store, try_number=2)
     late.claim()
-    with pytest.raises(OACSupersededError, match="Try 1 of task .* another try has taken over"):
+    with pytest.raises(OACSupersededError, match=r"Try 1 of task .* another try has taken over"):
         early.claim()
     late.check_current()
 
