@@ -43,5 +43,5 @@ def test_tasks_and_triggers_share_tokens(stack: AirflowStack, simulator: Simulat
         assert result["verified"] is True
         assert result["name"] in taken(simulator, label)
         assert len(taken(simulator, label)) == number
-        # Three tasks and a trigger, each a process of its own; the tokens live for 100 s. A refresh token is used up.
+        # Three tasks and a trigger, each in its own process; the tokens live for 100 s. A refresh token is used up.
         assert 1 <= simulator.control.grants(sent) - asked <= 2

@@ -54,7 +54,7 @@ class Done:
 
 
 class Running:
-    """A command under way in a fork, in a folder of its own.
+    """A command that runs in a fork, in its own folder.
 
     :param ended: is told what came of it.
     """
@@ -184,5 +184,5 @@ def a_shell(quick: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
         shown = done.out + done.err
         assert not [secret for secret in secrets if secret in shown]
         assert not re.search(r"eyJ[\w-]{10,}\.", shown)
-        # Airflow 2.11 logs one of its own where it has no database.
+        # Airflow 2.11 logs its own where it has no database.
         assert "cli/process.py" not in shown

@@ -106,7 +106,7 @@ def test_a_session_takes_paths_and_complete_addresses_of_the_instance(
         assert session.get(address).json()["serviceInstanceKey"] == "dev"
     assert session.get("/snapshots", params={"x": "y"}).status_code == 200
     assert session.get("/snapshots?x=http://elsewhere.example.com/").status_code == 200
-    # Not an address of its own for requests, but a path of this instance.
+    # For requests this is no other address, but a path of this instance.
     assert session.get("//elsewhere.example.com/x").status_code == 404
 
 

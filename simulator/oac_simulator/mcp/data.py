@@ -20,7 +20,7 @@ _REGIONS = ("Americas", "Asia", "Europe", None)
 _STATUS = ("Delivered", "Open", "Returned")
 #: Beyond 2^53, so a client that reads numbers as floats corrupts it.
 FIRST_ORDER = 9_007_199_254_740_993
-#: The first queries of an instance may come at the same time, each in a thread of its own.
+#: The first queries of an instance may come at the same time, each in its own thread.
 _SEEDING = threading.Lock()
 _AFFINITY = {"NUMERIC": "NUMERIC", "VARCHAR": "TEXT", "DATE": "TEXT", "TIMESTAMP": "TEXT"}
 
